@@ -1,0 +1,139 @@
+"""Every field a rule matches or sets: packet headers, metadata, registers.
+
+The registers are mlx5's, one for each of its metadata fields, and a few that
+in the kernel are members of the skb.  Source: mlx5 en_tc.h, eswitch.h (REG_C)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offload.flower import CtState
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """``bits`` bits from bit ``start`` of an OVS field.
+
+    ``oxm`` is the OVS field's name in Ryu, ``oxm_bits`` its whole width;
+    ``counterpart`` is what mlx5 or the kernel keeps there.
+    """
+
+    name: str
+    oxm: str
+    bits: int
+    start: int = 0
+    oxm_bits: int = 0
+    counterpart: str = ""
+
+    @property
+    def full_mask(self) -> int:
+        """The mask of an exact match, before it is shifted into place."""
+        return (1 << self.bits) - 1
+
+    @property
+    def width(self) -> int:
+        """Bits of the OVS field that this one is (a part of)."""
+        return self.oxm_bits or self.bits
+
+
+def _header(oxm: str, bits: int) -> Field:
+    return Field(oxm, oxm, bits)
+
+
+IN_PORT = _header("in_port", 32)
+ETH_DST = _header("eth_dst", 48)
+ETH_SRC = _header("eth_src", 48)
+# Ryu sorts a match by OXM number and OVS wants prerequisites first: the NXM
+# forms of these two sort before everything that depends on them.
+ETH_TYPE = _header("eth_type_nxm", 16)
+IP_PROTO = _header("ip_proto_nxm", 8)
+VLAN_VID = _header("vlan_vid", 13)
+IP_TOS = _header("nw_tos", 8)
+IP_TTL = _header("nw_ttl", 8)
+IP_FRAG = _header("ip_frag", 8)
+IPV4_SRC = _header("ipv4_src", 32)
+IPV4_DST = _header("ipv4_dst", 32)
+IPV6_SRC = _header("ipv6_src", 128)
+IPV6_DST = _header("ipv6_dst", 128)
+TCP_SRC = _header("tcp_src", 16)
+TCP_DST = _header("tcp_dst", 16)
+TCP_FLAGS = _header("tcp_flags_nxm", 16)
+UDP_SRC = _header("udp_src", 16)
+UDP_DST = _header("udp_dst", 16)
+SCTP_SRC = _header("sctp_src", 16)
+SCTP_DST = _header("sctp_dst", 16)
+ICMPV4_TYPE = _header("icmpv4_type", 8)
+ICMPV4_CODE = _header("icmpv4_code", 8)
+ICMPV6_TYPE = _header("icmpv6_type", 8)
+ICMPV6_CODE = _header("icmpv6_code", 8)
+TUN_ID = _header("tunnel_id", 64)
+TUN_IPV4_SRC = _header("tun_ipv4_src", 32)
+TUN_IPV4_DST = _header("tun_ipv4_dst", 32)
+TUN_IPV6_SRC = _header("tun_ipv6_src", 128)
+TUN_IPV6_DST = _header("tun_ipv6_dst", 128)
+CONNTRACK_STATE = _header("ct_state", 32)
+CONNTRACK_MARK = _header("ct_mark", 32)
+CONNTRACK_LABEL = _header("ct_label", 128)
+CONNTRACK_PROTO = _header("ct_nw_proto", 8)
+CONNTRACK_IPV4_SRC = _header("ct_nw_src", 32)
+CONNTRACK_IPV4_DST = _header("ct_nw_dst", 32)
+CONNTRACK_IPV6_SRC = _header("ct_ipv6_src", 128)
+CONNTRACK_IPV6_DST = _header("ct_ipv6_dst", 128)
+CONNTRACK_SPORT = _header("ct_tp_src", 16)
+CONNTRACK_DPORT = _header("ct_tp_dst", 16)
+
+CHAIN_TAG = Field("chain_tag", "reg0", 16, 0, 32, "mlx5 C0[15:0], chain mapping")
+TUPLE_ID = Field("tuple_id", "reg1", 24, 0, 32, "mlx5 C1[23:0], which entry was hit")
+ZONE = Field("zone", "reg2", 16, 0, 32, "mlx5 C2[15:0]")
+CT_STATE = Field("ct_state", "reg2", 16, 16, 32, "mlx5 C2[31:16]")
+MARK = Field("mark", "reg3", 32, counterpart="mlx5 C3")
+LABEL = Field("label", "xxreg1", 128, counterpart="mlx5 C4 (its low 32 bits)")
+FTE_ID = Field("fte_id", "reg8", 32, counterpart="mlx5 C5")
+CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software runs")
+OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
+
+REGISTERS = (
+    CHAIN_TAG,
+    TUPLE_ID,
+    ZONE,
+    CT_STATE,
+    MARK,
+    LABEL,
+    FTE_ID,
+    CHAIN,
+    OFFER,
+)
+
+# What act_ct has been told of a connection, kept in conntrack itself so that a
+# connection costs a fixed number of copies however fast its packets come.
+# Model: these two of the 128 label bits are not the user's.
+TOLD_ESTABLISHED = 126
+TOLD_CLOSING = 127
+LABEL_BITS = 126
+
+# ct_state in the register is as OVS numbers it, since it is moved from there.
+_OVS_CT_STATE = {
+    CtState.NEW: 0x01,
+    CtState.EST: 0x02,
+    CtState.REL: 0x04,
+    CtState.RPL: 0x08,
+    CtState.INV: 0x10,
+    CtState.TRK: 0x20,
+}
+OVS_SNAT = 0x40
+OVS_DNAT = 0x80
+
+
+def ovs_ct_state(state: CtState) -> int:
+    """flower's ct_state bits as OVS's."""
+    return sum(bit for flag, bit in _OVS_CT_STATE.items() if flag in state)
+
+
+def flower_ct_state(ovs_state: int) -> CtState:
+    """OVS's ct_state bits as flower's."""
+    state = CtState(0)
+    for flag, bit in _OVS_CT_STATE.items():
+        if ovs_state & bit:
+            state |= flag
+    return state

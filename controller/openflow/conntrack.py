@@ -1,0 +1,131 @@
+"""What is asked of the switch's conntrack: deletion, and to offer again."""
+
+from __future__ import annotations
+
+import socket
+from struct import Struct
+
+from controller import fields
+from controller.openflow import encode
+from controller.rules import DeleteConnection, OfferAgain, SetField, Table, Track
+from offload.conntrack import FlowTuple
+from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP
+from ryu.ofproto import ofproto_v1_3 as ofp
+
+_IPV4_BYTES = 4
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 addresses travel as mapped IPv6 ones
+
+# Source: OVS nicira-ext.h, struct nx_ct_flush (since OVS 3.1)
+_NX_VENDOR = 0x2320
+_NXT_CT_FLUSH = 32
+_EXPERIMENTER = Struct("!BBHIIIB7x")
+_PROPERTY = Struct("!HH")
+_ORIGINAL_TUPLE = 0
+_ZONE_ID = 2
+_SRC, _DST, _SPORT, _DPORT = range(4)
+
+_ETHERNET = Struct("!6s6sH")
+_IPV4 = Struct("!BBHHHBBH4s4s")
+_IPV6 = Struct("!IHBB16s16s")
+_TCP = Struct("!HHIIBBHHH")
+_UDP = Struct("!HHHH")
+_MAC = bytes(6)
+_TCP_ACK = 0x10
+_TTL = 64
+
+
+def delete_connection(message: DeleteConnection) -> bytes:
+    """NXT_CT_FLUSH of one connection, by zone and original tuple."""
+    original = message.original
+    nested = b"".join(
+        (
+            _address(_SRC, original.src),
+            _address(_DST, original.dst),
+            _number(_SPORT, original.sport),
+            _number(_DPORT, original.dport),
+        )
+    )
+    return flush(original.proto, _nested(nested), message.zone)
+
+
+def flush(proto: int, original: bytes, zone: int | None) -> bytes:
+    """NXT_CT_FLUSH; with no tuple a whole zone, with no zone everything."""
+    body = original
+    if zone is not None:
+        body += _number(_ZONE_ID, zone)
+    length = _EXPERIMENTER.size + len(body)
+    header = _EXPERIMENTER.pack(
+        ofp.OFP_VERSION,
+        ofp.OFPT_EXPERIMENTER,
+        length,
+        0,
+        _NX_VENDOR,
+        _NXT_CT_FLUSH,
+        proto,
+    )
+    return header + body
+
+
+def _number(kind: int, value: int) -> bytes:
+    """A 16-bit property; its length counts the padding."""
+    return _PROPERTY.pack(kind, 8) + value.to_bytes(2, "big") + bytes(2)
+
+
+def _address(kind: int, address: bytes) -> bytes:
+    """An address property; its length does not count the padding."""
+    value = _MAPPED + address if len(address) == _IPV4_BYTES else address
+    return _PROPERTY.pack(kind, _PROPERTY.size + len(value)) + value + bytes(4)
+
+
+def _nested(properties: bytes) -> bytes:
+    header = _PROPERTY.pack(_ORIGINAL_TUPLE, 8 + len(properties))
+    return header + bytes(4) + properties
+
+
+def offer_again(message: OfferAgain) -> bytes:
+    """A packet of the connection, made here, that unmarks it in conntrack."""
+    return encode.packet_out(
+        frame(message.original),
+        (
+            SetField(fields.ZONE, message.zone),
+            Track(message.zone, table=Table.OFFER_AGAIN),
+        ),
+    )
+
+
+def frame(original: FlowTuple) -> bytes:
+    """An empty packet of a connection (a bare ACK, for TCP), checksums right."""
+    if original.proto == IPPROTO_TCP:
+        segment = _TCP.pack(original.sport, original.dport, 0, 0, 0x50, _TCP_ACK, 0, 0, 0)
+        checksum_at = 16
+    else:
+        segment = _UDP.pack(original.sport, original.dport, _UDP.size, 0)
+        checksum_at = 6
+    length = len(segment)
+    pseudo = original.src + original.dst + length.to_bytes(4, "big")
+    pseudo += original.proto.to_bytes(4, "big")
+    checksum = _checksum(pseudo + segment).to_bytes(2, "big")
+    segment = segment[:checksum_at] + checksum + segment[checksum_at + 2 :]
+    if len(original.src) == _IPV4_BYTES:
+        return _ETHERNET.pack(_MAC, _MAC, ETH_P_IP) + _ipv4(original, length) + segment
+    header = _IPV6.pack(
+        6 << 28, length, original.proto, _TTL, original.src, original.dst
+    )
+    return _ETHERNET.pack(_MAC, _MAC, ETH_P_IPV6) + header + segment
+
+
+def _ipv4(original: FlowTuple, length: int) -> bytes:
+    values = [0x45, 0, _IPV4.size + length, 0, 0, _TTL, original.proto, 0]
+    addresses = (original.src, original.dst)
+    values[7] = _checksum(_IPV4.pack(*values, *addresses))
+    return _IPV4.pack(*values, *addresses)
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum; never 0, which UDP takes for none."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(socket.ntohs(word) for word in memoryview(data).cast("H"))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF or 0xFFFF

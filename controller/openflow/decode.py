@@ -1,0 +1,213 @@
+"""What the switch says, as values.
+
+Packet copies, removals and counters come by the thousand, so their bytes are
+read here and Ryu is told to leave them as they are (``take_raw``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Any, NamedTuple
+
+from controller.fields import LABEL_BITS, flower_ct_state
+from controller.openflow import encode
+from offload.conntrack import FlowTuple, TrackedPacket
+from offload.flower import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP
+from ryu.ofproto import ofproto_v1_3 as ofp
+from ryu.ofproto import ofproto_v1_3_parser as parser
+
+_HEADER_BYTES = 8
+_PACKET_IN = Struct("!IHBBQHH")  # buffer, total, reason, table, cookie, match type, length
+_REMOVED = Struct("!QHBBIIHHQQ")
+_STATS = Struct("!HBxIIHHHHxxxxQQQ")
+_MULTIPART = Struct("!HHxxxx")
+_OXM = Struct("!HBB")
+_PORTS = Struct("!HH")
+_NXM_1 = 0x0001
+_IPV6_HEADER_BYTES = 40
+
+_CT_STATE = 105
+_CT_ZONE = 106
+_CT_MARK = 107
+_CT_LABEL = 108
+_CT_PROTO = 119
+_CT_SRC = (120, 122)
+_CT_DST = (121, 123)
+_CT_SPORT = 124
+_CT_DPORT = 125
+_LABEL_MASK = (1 << LABEL_BITS) - 1
+
+
+class Removed(NamedTuple):
+    """A rule that is gone: whose it was, why, and what it had counted."""
+
+    epoch: int
+    owner: int
+    owner_id: int
+    table: int
+    idle: bool
+    packets: int
+    bytes: int
+    idle_timeout_s: int
+
+
+class Counted(NamedTuple):
+    """One rule's counters."""
+
+    owner: int
+    owner_id: int
+    table: int
+    packets: int
+    bytes: int
+
+
+class Failed(NamedTuple):
+    """A message the switch refused; the rule's owner if it was a flow-mod."""
+
+    type: int
+    code: int
+    owner: int | None
+    owner_id: int
+
+
+def take_raw() -> None:
+    """Make Ryu hand over packet-ins, removals and flow counters unparsed."""
+    parsers = parser._MSG_PARSERS  # noqa: SLF001 (Ryu has no public way)
+    parsers[ofp.OFPT_PACKET_IN] = _raw(parser.OFPPacketIn)
+    parsers[ofp.OFPT_FLOW_REMOVED] = _raw(parser.OFPFlowRemoved)
+    general = parsers[ofp.OFPT_MULTIPART_REPLY]
+    counters = _raw(parser.OFPFlowStatsReply)
+
+    def multipart(*received: Any) -> Any:
+        kind, _ = _MULTIPART.unpack_from(received[5], _HEADER_BYTES)
+        return (counters if kind == ofp.OFPMP_FLOW else general)(*received)
+
+    parsers[ofp.OFPT_MULTIPART_REPLY] = multipart
+
+
+def _raw(message_class: Any) -> Any:
+    def parse(
+        datapath: Any, version: int, kind: int, length: int, xid: int, buf: bytes
+    ) -> Any:
+        message = message_class(datapath)
+        message.set_headers(version, kind, length, xid)
+        message.set_buf(buf)
+        return message
+
+    return parse
+
+
+def packet_in(buf: bytes) -> TrackedPacket | None:
+    """The tracked packet a copy is of; None for what act_ct cannot read."""
+    *_, length = _PACKET_IN.unpack_from(buf, _HEADER_BYTES)
+    start = _HEADER_BYTES + _PACKET_IN.size
+    metadata = _nxm_fields(buf, start, start + length - 4)
+    data_at = start - 4 + (length + 7) // 8 * 8 + 2
+    original = _original_tuple(metadata)
+    if original is None:
+        return None
+    read, flags = _frame(buf, data_at, original)
+    return TrackedPacket(
+        zone=_number(metadata, _CT_ZONE),
+        state=flower_ct_state(_number(metadata, _CT_STATE)),
+        mark=_number(metadata, _CT_MARK),
+        label=_number(metadata, _CT_LABEL) & _LABEL_MASK,
+        original=original,
+        tuple=read,
+        tcp_flags=flags,
+    )
+
+
+def _nxm_fields(buf: bytes, at: int, end: int) -> dict[int, bytes]:
+    """OVS's own fields of a match, by number."""
+    found = {}
+    while at < end:
+        oxm_class, number, size = _OXM.unpack_from(buf, at)
+        at += _OXM.size
+        if oxm_class == _NXM_1:
+            found[number >> 1] = bytes(buf[at : at + size])
+        at += size
+    return found
+
+
+def _number(found: dict[int, bytes], number: int) -> int:
+    return int.from_bytes(found.get(number, b""), "big")
+
+
+def _original_tuple(found: dict[int, bytes]) -> FlowTuple | None:
+    src = found.get(_CT_SRC[0]) or found.get(_CT_SRC[1])
+    dst = found.get(_CT_DST[0]) or found.get(_CT_DST[1])
+    if src is None or dst is None:
+        return None
+    return FlowTuple(
+        src,
+        dst,
+        _number(found, _CT_PROTO),
+        _number(found, _CT_SPORT),
+        _number(found, _CT_DPORT),
+    )
+
+
+def _frame(buf: bytes, at: int, original: FlowTuple) -> tuple[FlowTuple, int]:
+    """A frame's own tuple and TCP flags; ``original`` where it has no ports."""
+    at += 12
+    eth_type = int.from_bytes(buf[at : at + 2], "big")
+    if eth_type == ETH_P_8021Q:
+        at += 4
+        eth_type = int.from_bytes(buf[at : at + 2], "big")
+    at += 2
+    if eth_type == ETH_P_IP:
+        proto, src, dst = buf[at + 9], buf[at + 12 : at + 16], buf[at + 16 : at + 20]
+        at += (buf[at] & 0xF) * 4
+    elif eth_type == ETH_P_IPV6:
+        proto, src, dst = buf[at + 6], buf[at + 8 : at + 24], buf[at + 24 : at + 40]
+        at += _IPV6_HEADER_BYTES
+    else:
+        return original, 0
+    if proto not in (IPPROTO_TCP, IPPROTO_UDP):
+        return original, 0
+    sport, dport = _PORTS.unpack_from(buf, at)
+    flags = buf[at + 13] if proto == IPPROTO_TCP else 0
+    return FlowTuple(bytes(src), bytes(dst), proto, sport, dport), flags
+
+
+def removed(buf: bytes) -> Removed:
+    """A flow-removed message."""
+    of_cookie, _, reason, table, _, _, idle_s, _, packets, octets = _REMOVED.unpack_from(
+        buf, _HEADER_BYTES
+    )
+    owner, owner_id = encode.owner_of(of_cookie)
+    return Removed(
+        of_cookie >> encode.EPOCH_SHIFT,
+        owner,
+        owner_id,
+        table,
+        reason == ofp.OFPRR_IDLE_TIMEOUT,
+        packets,
+        octets,
+        idle_s,
+    )
+
+
+def flow_stats(buf: bytes) -> tuple[list[Counted], bool]:
+    """The counters in one part of a reply, and whether more parts follow."""
+    _, flags = _MULTIPART.unpack_from(buf, _HEADER_BYTES)
+    return [*_counted(buf)], bool(flags & ofp.OFPMPF_REPLY_MORE)
+
+
+def _counted(buf: bytes) -> Iterator[Counted]:
+    at = _HEADER_BYTES + _MULTIPART.size
+    while at < len(buf):
+        length, table, *_, of_cookie, packets, octets = _STATS.unpack_from(buf, at)
+        yield Counted(*encode.owner_of(of_cookie), table, packets, octets)
+        at += length
+
+
+def error(kind: int, code: int, data: bytes) -> Failed:
+    """An error message; ``data`` begins with the message that failed."""
+    is_flow_mod = len(data) >= 16 and data[1] == ofp.OFPT_FLOW_MOD
+    if not is_flow_mod:
+        return Failed(kind, code, None, 0)
+    owner, owner_id = encode.owner_of(int.from_bytes(data[8:16], "big"))
+    return Failed(kind, code, owner, owner_id)

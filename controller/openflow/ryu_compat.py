@@ -1,0 +1,61 @@
+"""Ryu 4.34 on today's eventlet, with what OVS has and Ryu does not know.
+
+Import this before anything of Ryu.
+"""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from typing import Any
+
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import eventlet.wsgi
+
+# Ryu's wsgi imports a name that eventlet dropped in 0.30.3 (now a class attribute).
+if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
+    eventlet.wsgi.ALREADY_HANDLED = object()
+
+# pylint: disable=wrong-import-position
+from ryu.lib import type_desc  # noqa: E402
+from ryu.ofproto import nicira_ext, ofproto_v1_3, oxm_fields  # noqa: E402
+
+# The original tuple of a tracked packet.  Source: OVS meta-flow.h (NXM_NX 119-125)
+_CT_TUPLE_FIELDS = [
+    oxm_fields.NiciraExtended1("ct_nw_proto", 119, type_desc.Int1),
+    oxm_fields.NiciraExtended1("ct_nw_src", 120, type_desc.IPv4Addr),
+    oxm_fields.NiciraExtended1("ct_nw_dst", 121, type_desc.IPv4Addr),
+    oxm_fields.NiciraExtended1("ct_ipv6_src", 122, type_desc.IPv6Addr),
+    oxm_fields.NiciraExtended1("ct_ipv6_dst", 123, type_desc.IPv6Addr),
+    oxm_fields.NiciraExtended1("ct_tp_src", 124, type_desc.Int2),
+    oxm_fields.NiciraExtended1("ct_tp_dst", 125, type_desc.Int2),
+]
+
+
+def _teach_fields() -> None:
+    """Add the fields to OpenFlow 1.3's and make its look-up functions anew."""
+    known = {field.name for field in nicira_ext.oxm_types}
+    new = [field for field in _CT_TUPLE_FIELDS if field.name not in known]
+    nicira_ext.oxm_types.extend(new)
+    ofproto_v1_3.oxm_types.extend(new)
+    oxm_fields.generate(ofproto_v1_3.__name__)
+
+
+_teach_fields()
+
+
+class UnixChannel:
+    """A Unix stream socket that lets Ryu set TCP options in vain."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def setsockopt(self, level: int, *option: Any) -> None:
+        """Set an option, unless it is TCP's."""
+        if level != socket.IPPROTO_TCP:
+            self._channel.setsockopt(level, *option)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)

@@ -1,0 +1,226 @@
+"""The rules that are always there: how a packet walks when nothing is special.
+
+    port --> hw_chain --pre_ct--> hw_ct_nat -> hw_ct --hit--> hw_post_ct --> out
+       \\         |                      \\        |                  \\-> hw_chain
+        \\        +--------- miss --------+-------+
+     (offload     v
+         off)  hw_miss: chain 0 starts over, another resumes with its ct state
+           \\      v
+            +-> sw_chain --> ct() --> sw_track --> sw_post_ct --> out, sw_chain
+                   |                      \\-> a copy to act_ct
+                   +--no filter--> stack
+
+Source: design of mlx5 en/tc_ct.c (hardware), net/sched/cls_api.c (software)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.fields import (
+    CHAIN,
+    CHAIN_TAG,
+    CONNTRACK_LABEL,
+    CONNTRACK_MARK,
+    CONNTRACK_STATE,
+    CT_STATE,
+    ETH_TYPE,
+    FTE_ID,
+    IN_PORT,
+    IP_PROTO,
+    LABEL,
+    LABEL_BITS,
+    MARK,
+    OFFER,
+    OVS_DNAT,
+    OVS_SNAT,
+    TCP_FLAGS,
+    TOLD_CLOSING,
+    TOLD_ESTABLISHED,
+    TUPLE_ID,
+    ZONE,
+    ovs_ct_state,
+)
+from controller.rules import (
+    CopyToController,
+    Match,
+    Move,
+    Output,
+    Owner,
+    Resubmit,
+    Rule,
+    RuleAction,
+    SetField,
+    Table,
+    Track,
+)
+from offload.conntrack import TCP_FIN, TCP_RST, TCP_SYN
+from offload.flower import (
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    CtState,
+)
+
+OFPP_LOCAL = 0xFFFFFFFE
+
+# ct() has run: its state moves to the registers, and is read from there only.
+READ_CONNTRACK: tuple[RuleAction, ...] = (
+    Move(CONNTRACK_STATE, CT_STATE, CT_STATE.bits),
+    Move(CONNTRACK_MARK, MARK, MARK.bits),
+    Move(CONNTRACK_LABEL, LABEL, LABEL_BITS),
+)
+
+_FRESH_START = tuple(
+    SetField(register, 0)
+    for register in (CT_STATE, ZONE, MARK, LABEL, TUPLE_ID, FTE_ID, CHAIN)
+)
+
+_CLOSING = 30
+_OFFER = 20
+WATCH_PRIORITY = 10
+_HANDSHAKE_OR_CLOSING = TCP_SYN | TCP_FIN | TCP_RST
+
+
+def static_rules() -> Iterator[Rule]:
+    """Every rule that is there before the first device and filter."""
+    for table, actions in _TABLE_MISS.items():
+        yield Rule(table, 0, (), actions)
+    yield Rule(
+        Table.HW_MISS,
+        10,
+        (Match(CHAIN_TAG, 0),),
+        (*_FRESH_START, Resubmit(Table.SW_CHAIN)),
+    )
+    yield from _closing_rules()
+    yield from _offer_rules()
+    yield from _offer_again_rules()
+
+
+_TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
+    Table.PORT: (),
+    Table.HW_CHAIN: (Resubmit(Table.HW_MISS),),
+    Table.HW_CT_NAT: (Resubmit(Table.HW_CT),),
+    Table.HW_CT: (Resubmit(Table.HW_MISS),),
+    Table.HW_POST_CT: (),
+    Table.HW_MISS: (),  # a chain tag nobody knows: dropped, as mlx5 does
+    Table.SW_CHAIN: (Resubmit(Table.STACK),),
+    Table.SW_TRACK: (*READ_CONNTRACK, Resubmit(Table.SW_POST_CT)),
+    Table.SW_POST_CT: (),
+    Table.STACK: (Output(OFPP_LOCAL),),
+    Table.CT_AGE: (),
+    Table.OFFER_AGAIN: (),
+}
+
+
+def port_rule(port: int, offload: bool) -> Rule:
+    """Let a device's packets in, through the hardware half or past it."""
+    first = Table.HW_CHAIN if offload else Table.SW_CHAIN
+    return Rule(Table.PORT, 10, (Match(IN_PORT, port),), (Resubmit(first),))
+
+
+def chain_rule(tag: int, chain: int) -> Rule:
+    """Resume a hardware miss in software at its chain, ct state and all."""
+    return Rule(
+        Table.HW_MISS,
+        10,
+        (Match(CHAIN_TAG, tag),),
+        (
+            SetField(CHAIN, chain),
+            SetField(FTE_ID, 0),
+            SetField(TUPLE_ID, 0),
+            Resubmit(Table.SW_CHAIN),
+        ),
+        Owner.CHAIN,
+        tag,
+    )
+
+
+def _copy_once(told: int) -> tuple[RuleAction, ...]:
+    """Tell act_ct of a packet and remember in conntrack that it was told."""
+    remember = SetField(CONNTRACK_LABEL, 1 << told, 1 << told)
+    return (
+        *READ_CONNTRACK,
+        CopyToController(),
+        Track(commit=True, sets=(remember,)),
+        Resubmit(Table.SW_POST_CT),
+    )
+
+
+def _told(told: int, already: bool) -> Match:
+    bit = 1 << told
+    return Match(CONNTRACK_LABEL, bit if already else 0, bit)
+
+
+def _closing_rules() -> Iterator[Rule]:
+    """The first FIN or RST of a connection that act_ct was told of."""
+    told = 1 << TOLD_ESTABLISHED
+    both = told | 1 << TOLD_CLOSING
+    for eth_type in (ETH_P_IP, ETH_P_IPV6):
+        for flag in (TCP_FIN, TCP_RST):
+            yield Rule(
+                Table.SW_TRACK,
+                _CLOSING + flag,
+                (
+                    Match(ETH_TYPE, eth_type),
+                    Match(IP_PROTO, IPPROTO_TCP),
+                    Match(TCP_FLAGS, flag, flag),
+                    Match(CONNTRACK_LABEL, told, both),
+                ),
+                _copy_once(TOLD_CLOSING),
+            )
+
+
+def _offer_rules() -> Iterator[Rule]:
+    """The first packet with which a connection may enter the flow table.
+
+    A reply that NAT rewrote no longer shows its tuple: such a connection is
+    offered by its next packet in the original direction.
+    """
+    est = ovs_ct_state(CtState.TRK | CtState.EST)
+    reply = ovs_ct_state(CtState.RPL)
+    directions = (
+        Match(CONNTRACK_STATE, est, est | reply),
+        Match(CONNTRACK_STATE, est | reply, est | reply | OVS_SNAT | OVS_DNAT),
+    )
+    tcp = (Match(IP_PROTO, IPPROTO_TCP), Match(TCP_FLAGS, 0, _HANDSHAKE_OR_CLOSING))
+    udp = (Match(IP_PROTO, IPPROTO_UDP),)
+    protocols = {
+        ETH_P_IP: (tcp, udp, (Match(IP_PROTO, IPPROTO_ICMP),)),
+        ETH_P_IPV6: (tcp, udp, (Match(IP_PROTO, IPPROTO_ICMPV6),)),
+    }
+    for eth_type, kinds in protocols.items():
+        for kind in kinds:
+            for direction in directions:
+                yield Rule(
+                    Table.SW_TRACK,
+                    _OFFER,
+                    (
+                        Match(ETH_TYPE, eth_type),
+                        *kind,
+                        direction,
+                        Match(OFFER, 1),
+                        _told(TOLD_ESTABLISHED, False),
+                    ),
+                    _copy_once(TOLD_ESTABLISHED),
+                )
+
+
+def _offer_again_rules() -> Iterator[Rule]:
+    """A packet made by the controller: forget what act_ct was told.
+
+    It never leaves the switch, and commits only what is there already.
+    """
+    est = ovs_ct_state(CtState.TRK | CtState.EST)
+    both = 1 << TOLD_ESTABLISHED | 1 << TOLD_CLOSING
+    forget = SetField(CONNTRACK_LABEL, 0, both)
+    for eth_type in (ETH_P_IP, ETH_P_IPV6):
+        yield Rule(
+            Table.OFFER_AGAIN,
+            10,
+            (Match(ETH_TYPE, eth_type), Match(CONNTRACK_STATE, est, est)),
+            (Track(commit=True, sets=(forget,)),),
+        )

@@ -1,0 +1,142 @@
+"""A tc filter as rules of the software half, on OVS's own conntrack.
+
+    sw_chain --ct action--> ct() --> sw_track --> sw_post_ct (by fte_id)
+
+Source: net/sched/act_ct.c:tcf_ct_act, net/sched/cls_api.c:tcf_classify
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from controller import fields
+from controller.filters import DeviceLookup, Half, match, plain_actions
+from controller.rules import (
+    Match,
+    Owner,
+    Rule,
+    RuleAction,
+    SetField,
+    Table,
+    Track,
+    Translate,
+)
+from offload.actions import Action, Control, Ct, Gact, Masked, Nat, NatKind, Verb
+from offload.cls_api import Filter
+from offload.errors import Unsupported
+from offload.flower import ETH_P_IP, ETH_P_IPV6
+
+SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, Table.SW_POST_CT)
+
+
+def ct_count(filter_: Filter) -> int:
+    """How many fte_ids the filter's software rules need."""
+    return sum(isinstance(action, Ct) and not action.clear for action in filter_.actions)
+
+
+def rules(
+    filter_: Filter, port: int, priority: int, fte_ids: Sequence[int], device_of: DeviceLookup
+) -> list[Rule]:
+    """A filter's rules; one fte_id for each of its ct actions.
+
+    Raises Unsupported with the part that the switch cannot do.
+    """
+    matches = (
+        Match(fields.IN_PORT, port),
+        Match(fields.CHAIN, filter_.chain),
+        *match(filter_.match),
+    )
+    table, rule_priority = Table.SW_CHAIN, priority
+    made = []
+    rest = filter_.actions
+    for fte_id in fte_ids:
+        before, ct, rest = cut_at_ct(rest)
+        _needs_ip(filter_)
+        actions = (*_pipeline_of(before, port, device_of), *_ct(ct, fte_id))
+        made.append(_rule(filter_, table, rule_priority, matches, actions))
+        matches = (Match(fields.FTE_ID, fte_id),)
+        table, rule_priority = Table.SW_POST_CT, 10
+    last = plain_actions(rest, SOFTWARE, device_of, port)
+    made.append(_rule(filter_, table, rule_priority, matches, last))
+    return made
+
+
+def cut_at_ct(
+    actions: tuple[Action, ...],
+) -> tuple[tuple[Action, ...], Ct, tuple[Action, ...]]:
+    """The actions before the first ct that looks up, it, and what follows.
+
+    A ct with a verdict of its own ends with it: the rest never runs.
+    """
+    at = next(
+        at for at, action in enumerate(actions) if isinstance(action, Ct) and not action.clear
+    )
+    ct = cast(Ct, actions[at])
+    rest = actions[at + 1 :]
+    if ct.control.verb is not Verb.PIPE:
+        rest = (Gact(ct.control),)
+    return actions[:at], ct, rest
+
+
+def _pipeline_of(
+    before: tuple[Action, ...], port: int, device_of: DeviceLookup
+) -> tuple[RuleAction, ...]:
+    if any(action.control.verb is not Verb.PIPE for action in before):
+        raise Unsupported("an action with a verdict stands before ct: ct never runs")
+    stolen = Gact(Control(Verb.STOLEN))
+    return plain_actions((*before, stolen), SOFTWARE, device_of, port)
+
+
+def _needs_ip(filter_: Filter) -> None:
+    if filter_.protocol not in (ETH_P_IP, ETH_P_IPV6):
+        raise Unsupported("action ct: the filter's protocol must be ip or ipv6")
+
+
+def _rule(
+    filter_: Filter,
+    table: Table,
+    priority: int,
+    matches: tuple[Match, ...],
+    actions: tuple[RuleAction, ...],
+) -> Rule:
+    return Rule(table, priority, matches, actions, Owner.FILTER, filter_.id, True)
+
+
+def _ct(ct: Ct, fte_id: int) -> tuple[RuleAction, ...]:
+    """Look the packet up; offer it unless it commits (Linux 5.7)."""
+    sets = (
+        *_exec(fields.CONNTRACK_MARK, ct.mark),
+        *_exec(fields.CONNTRACK_LABEL, ct.label),
+    )
+    return (
+        SetField(fields.FTE_ID, fte_id),
+        SetField(fields.ZONE, ct.zone),
+        SetField(fields.OFFER, 0 if ct.commit else 1),
+        Track(ct.zone, ct.commit, ct.force, Table.SW_TRACK, sets, _nat(ct.nat)),
+    )
+
+
+def _exec(field: fields.Field, masked: Masked | None) -> tuple[SetField, ...]:
+    if masked is None:
+        return ()
+    if field is fields.CONNTRACK_LABEL and masked.value >> fields.LABEL_BITS:
+        raise Unsupported("ct: label: its two highest bits are the testbed's own")
+    mask = masked.mask
+    if field is fields.CONNTRACK_LABEL:
+        mask &= (1 << fields.LABEL_BITS) - 1
+    return (SetField(field, masked.value & mask, mask),) if mask else ()
+
+
+def _nat(nat: Nat | None) -> Translate | None:
+    if nat is None:
+        return None
+    if nat.kind is NatKind.RESTORE:
+        return Translate()
+    return Translate(
+        nat.kind is NatKind.SRC,
+        str(nat.addr_min or ""),
+        str(nat.addr_max or nat.addr_min or ""),
+        nat.port_min,
+        nat.port_max,
+    )

@@ -1,0 +1,236 @@
+"""Devices, chains and filters: what ``tc filter`` commands make of them.
+
+    Classifier --device--> Block --chain--> prio (one protocol) --handle--> Filter
+
+Adding is in two steps, so that a filter which cannot be realised leaves no
+trace: ``prepare`` checks a request and fills in what tc leaves out, ``insert``
+makes it stand.  Source: net/sched/cls_api.c, net/sched/cls_flower.c
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from offload.actions import Action, Ct
+from offload.errors import KernelError
+from offload.flower import Key, Match
+
+FIRST_AUTO_PRIO = 0xC000
+
+Mask = tuple[tuple[Key, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A flower filter as it stands.  ``id`` is unique for the classifier's life."""
+
+    id: int
+    device: str
+    chain: int
+    prio: int
+    handle: int
+    match: Match
+    actions: tuple[Action, ...]
+    skip_sw: bool = False
+    skip_hw: bool = False
+    action_indexes: tuple[int, ...] = ()
+
+    @property
+    def protocol(self) -> int:
+        """The EtherType it is for."""
+        return self.match.protocol
+
+    @property
+    def zones(self) -> tuple[int, ...]:
+        """The zones of its ct actions, which hold those zones' flow tables."""
+        return tuple(
+            action.zone
+            for action in self.actions
+            if isinstance(action, Ct) and not action.clear
+        )
+
+
+@dataclass(slots=True)
+class Priority:
+    """The filters of one prio (the kernel's tcf_proto), of one protocol."""
+
+    protocol: int
+    filters: dict[int, Filter] = field(default_factory=dict)
+    masks: dict[Mask, int] = field(default_factory=dict)
+    keys: set[Match] = field(default_factory=set)
+    next_handle: int = 1
+    masks_seen: int = 0
+
+
+Chain = dict[int, Priority]
+
+
+class Block:
+    """The ingress chains of one device."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.chains: dict[int, Chain] = {}
+
+    def protocol_of(self, chain: int, prio: int) -> int | None:
+        """The protocol that a prio has been given."""
+        priority = self.chains.get(chain, {}).get(prio)
+        return None if priority is None else priority.protocol
+
+    def auto_prio(self, chain: int) -> int:
+        """The prio of a filter that names none: before all there are.
+
+        Source: net/sched/cls_api.c:tcf_auto_prio
+        """
+        prios = self.chains.get(chain)
+        return min(prios) - 1 if prios else FIRST_AUTO_PRIO
+
+    def mask_rank(self, filter_: Filter) -> int:
+        """How many masks were there before this filter's, in its prio.
+
+        Within a prio the first-added mask wins.
+        Source: net/sched/cls_flower.c:fl_mask_lookup
+        """
+        return self.chains[filter_.chain][filter_.prio].masks[filter_.match.mask]
+
+    def insert(self, filter_: Filter) -> None:
+        """Make a prepared filter stand."""
+        chain = self.chains.setdefault(filter_.chain, {})
+        priority = chain.setdefault(filter_.prio, Priority(filter_.protocol))
+        priority.filters[filter_.handle] = filter_
+        priority.keys.add(filter_.match)
+        if filter_.match.mask not in priority.masks:
+            priority.masks[filter_.match.mask] = priority.masks_seen
+            priority.masks_seen += 1
+        priority.next_handle = max(priority.next_handle, filter_.handle + 1)
+
+    def remove(self, filter_: Filter) -> None:
+        """Take a filter out, with its prio and chain if it was their last."""
+        chain = self.chains[filter_.chain]
+        priority = chain[filter_.prio]
+        del priority.filters[filter_.handle]
+        priority.keys.discard(filter_.match)
+        if not priority.filters:
+            del chain[filter_.prio]
+        if not chain:
+            del self.chains[filter_.chain]
+
+    def __iter__(self) -> Iterator[Filter]:
+        """All filters, in the order in which tc lists them."""
+        for _, chain in sorted(self.chains.items()):
+            for _, priority in sorted(chain.items()):
+                yield from (priority.filters[handle] for handle in sorted(priority.filters))
+
+
+class Classifier:
+    """The blocks of all devices, and the counters that number things."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[str, Block] = {}
+        self._last_filter = 0
+        self._last_action: dict[type, int] = {}
+
+    def block(self, device: str) -> Block:
+        """The device's ingress block."""
+        return self.blocks.setdefault(device, Block(device))
+
+    def prepare(
+        self,
+        device: str,
+        match: Match,
+        actions: tuple[Action, ...],
+        *,
+        chain: int = 0,
+        prio: int = 0,
+        handle: int = 0,
+        skip_sw: bool = False,
+        skip_hw: bool = False,
+    ) -> Filter:
+        """Check a new filter against those there are, and number it.
+
+        ``prio`` and ``handle`` 0 ask for the next free one.  Raises KernelError.
+        Source: net/sched/cls_api.c:tc_new_tfilter, cls_flower.c:fl_change
+        """
+        block = self.block(device)
+        prio = prio or block.auto_prio(chain)
+        priority = block.chains.get(chain, {}).get(prio, Priority(match.protocol))
+        if priority.protocol != match.protocol:
+            raise KernelError("Filter with specified priority/protocol not found")
+        if handle and handle in priority.filters:
+            raise KernelError("Filter already exists", "File exists")
+        if match in priority.keys:
+            raise KernelError(errno_text="File exists")
+        self._last_filter += 1
+        return Filter(
+            self._last_filter,
+            device,
+            chain,
+            prio,
+            handle or priority.next_handle,
+            match,
+            actions,
+            skip_sw,
+            skip_hw,
+            tuple(self._action_index(action) for action in actions),
+        )
+
+    def select(
+        self,
+        device: str,
+        *,
+        chain: int | None = None,
+        prio: int = 0,
+        protocol: int | None = None,
+        handle: int = 0,
+    ) -> list[Filter]:
+        """The filters a show or delete command means, in tc's order."""
+        return [
+            filter_
+            for filter_ in self.block(device)
+            if chain in (None, filter_.chain)
+            and prio in (0, filter_.prio)
+            and protocol in (None, filter_.protocol)
+            and handle in (0, filter_.handle)
+        ]
+
+    def to_delete(
+        self,
+        device: str,
+        *,
+        chain: int | None = None,
+        prio: int = 0,
+        protocol: int | None = None,
+        handle: int = 0,
+    ) -> list[Filter]:
+        """The filters ``tc filter del`` removes.  Raises KernelError.
+
+        Source: net/sched/cls_api.c:tc_del_tfilter
+        """
+        if not prio:
+            if handle or protocol is not None:
+                raise KernelError(
+                    "Cannot flush filters with protocol, handle or kind set",
+                    "No such file or directory",
+                )
+            return self.select(device, chain=chain or 0)
+        if (chain or 0) not in self.block(device).chains:
+            if chain:
+                raise KernelError("Cannot find specified filter chain")
+            raise KernelError("Filter with specified priority/protocol not found")
+        standing = self.block(device).protocol_of(chain or 0, prio)
+        if standing is None or protocol not in (None, standing):
+            raise KernelError(
+                "Filter with specified priority/protocol not found",
+                "No such file or directory",
+            )
+        chosen = self.select(device, chain=chain or 0, prio=prio, handle=handle)
+        if not chosen:
+            raise KernelError("Specified filter handle not found")
+        return chosen
+
+    def _action_index(self, action: Action) -> int:
+        """Actions are numbered by kind, from 1."""
+        index = self._last_action.get(type(action), 0) + 1
+        self._last_action[type(action)] = index
+        return index

@@ -1,0 +1,85 @@
+"""Connections as conntrack shows them to act_ct: tuples and tracked packets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import ip_address
+from typing import NamedTuple, Protocol
+
+from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
+from offload.flower import CtState
+
+TCP_FIN = 0x01
+TCP_SYN = 0x02
+TCP_RST = 0x04
+
+PROTOCOL_NAMES = {
+    IPPROTO_ICMP: "icmp",
+    IPPROTO_TCP: "tcp",
+    IPPROTO_UDP: "udp",
+    IPPROTO_ICMPV6: "icmpv6",
+}
+
+
+class Direction(IntEnum):
+    """Whether a packet goes the way of the connection's first one."""
+
+    ORIGINAL = 0
+    REPLY = 1
+
+
+class FlowTuple(NamedTuple):
+    """One direction of a connection.
+
+    Addresses are packed bytes (4 or 16): this is the one type of which there
+    are hundreds of thousands, and it goes to the wire as it is.
+    """
+
+    src: bytes
+    dst: bytes
+    proto: int
+    sport: int
+    dport: int
+
+    def inverted(self) -> FlowTuple:
+        """The tuple of the way back, were there no NAT."""
+        return FlowTuple(self.dst, self.src, self.proto, self.dport, self.sport)
+
+    def __str__(self) -> str:
+        return (
+            f"src={ip_address(self.src)} dst={ip_address(self.dst)} "
+            f"sport={self.sport} dport={self.dport}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedPacket:
+    """A packet of a confirmed connection, as it left act_ct's lookup.
+
+    ``tuple`` is what its own headers read after NAT, ``original`` is the
+    connection's original tuple; ``tcp_flags`` is 0 for other protocols.
+    """
+
+    zone: int
+    state: CtState
+    mark: int
+    label: int
+    original: FlowTuple
+    tuple: FlowTuple
+    tcp_flags: int = 0
+
+    @property
+    def direction(self) -> Direction:
+        """Which way this packet goes."""
+        return Direction.REPLY if CtState.RPL in self.state else Direction.ORIGINAL
+
+
+class Conntrack(Protocol):
+    """What act_ct asks of the switch's connection tracking."""
+
+    def delete(self, zone: int, original: FlowTuple) -> None:
+        """Remove a connection: its timeout has run out."""
+
+    def offer_again(self, zone: int, original: FlowTuple) -> None:
+        """Let the connection's next packet be offered to the flow table."""

@@ -1,0 +1,131 @@
+"""What a filter matches: flower's keys, declared once.
+
+Each key is an integer under a mask of the key's width, whatever it prints as;
+the order of declaration is the order in which ``tc filter show`` prints them.
+Source: net/sched/cls_flower.c:fl_set_key, iproute2 tc/f_flower.c
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+
+
+class Kind(Enum):
+    """How a key's value is written; the command language knows each one."""
+
+    MAC = auto()
+    NUMBER = auto()
+    TOS = auto()
+    ICMP = auto()
+    TUNNEL_ID = auto()
+    TUNNEL_PORT = auto()
+    IP_PROTO = auto()
+    IPV4 = auto()
+    IPV6 = auto()
+    PORT = auto()
+    TCP_FLAGS = auto()
+    CT_STATE = auto()
+    CT_LABEL = auto()
+
+
+class CtState(Flag):
+    """``ct_state`` as flower and the kernel number it."""
+
+    NEW = 1
+    EST = 2
+    REL = 4
+    TRK = 8
+    INV = 16
+    RPL = 32
+
+
+class Key(Enum):
+    """(keyword, bits, kind) of each key; two keys may share a keyword."""
+
+    DST_MAC = ("dst_mac", 48, Kind.MAC)
+    SRC_MAC = ("src_mac", 48, Kind.MAC)
+    IP_PROTO = ("ip_proto", 8, Kind.IP_PROTO)
+    IP_TOS = ("ip_tos", 8, Kind.TOS)
+    IP_TTL = ("ip_ttl", 8, Kind.TOS)
+    DST_IPV4 = ("dst_ip", 32, Kind.IPV4)
+    SRC_IPV4 = ("src_ip", 32, Kind.IPV4)
+    DST_IPV6 = ("dst_ip", 128, Kind.IPV6)
+    SRC_IPV6 = ("src_ip", 128, Kind.IPV6)
+    DST_PORT = ("dst_port", 16, Kind.PORT)
+    SRC_PORT = ("src_port", 16, Kind.PORT)
+    TCP_FLAGS = ("tcp_flags", 12, Kind.TCP_FLAGS)
+    ICMP_TYPE = ("type", 8, Kind.ICMP)
+    ICMP_CODE = ("code", 8, Kind.ICMP)
+    ENC_DST_IPV4 = ("enc_dst_ip", 32, Kind.IPV4)
+    ENC_SRC_IPV4 = ("enc_src_ip", 32, Kind.IPV4)
+    ENC_DST_IPV6 = ("enc_dst_ip", 128, Kind.IPV6)
+    ENC_SRC_IPV6 = ("enc_src_ip", 128, Kind.IPV6)
+    ENC_KEY_ID = ("enc_key_id", 32, Kind.TUNNEL_ID)
+    ENC_DST_PORT = ("enc_dst_port", 16, Kind.TUNNEL_PORT)
+    CT_STATE = ("ct_state", 6, Kind.CT_STATE)
+    CT_ZONE = ("ct_zone", 16, Kind.NUMBER)
+    CT_MARK = ("ct_mark", 32, Kind.NUMBER)
+    CT_LABEL = ("ct_label", 128, Kind.CT_LABEL)
+
+    @property
+    def keyword(self) -> str:
+        """The word tc takes and prints."""
+        return self.value[0]
+
+    @property
+    def bits(self) -> int:
+        """The key's width."""
+        return self.value[1]
+
+    @property
+    def kind(self) -> Kind:
+        """How its value is written."""
+        return self.value[2]
+
+    @property
+    def full_mask(self) -> int:
+        """The mask of an exact match."""
+        return (1 << self.bits) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMatch:
+    """One key's value under a mask; ``value & ~mask`` is 0."""
+
+    key: Key
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """All a flower filter asks of a packet; ``keys`` in declaration order.
+
+    ``protocol`` is the EtherType of the filter, ``ETH_P_ALL`` for any.
+    """
+
+    protocol: int
+    keys: tuple[KeyMatch, ...] = ()
+
+    def get(self, key: Key) -> KeyMatch | None:
+        """What is asked of ``key``, None if nothing."""
+        return next((match for match in self.keys if match.key is key), None)
+
+    @property
+    def mask(self) -> tuple[tuple[Key, int], ...]:
+        """The shape of the match: filters of one mask live in one hash table."""
+        return tuple((match.key, match.mask) for match in self.keys)
+
+
+ETH_P_ALL = 0x0003
+ETH_P_IP = 0x0800
+ETH_P_ARP = 0x0806
+ETH_P_8021Q = 0x8100
+ETH_P_IPV6 = 0x86DD
+
+IPPROTO_ICMP = 1
+IPPROTO_TCP = 6
+IPPROTO_UDP = 17
+IPPROTO_ICMPV6 = 58
+IPPROTO_SCTP = 132
