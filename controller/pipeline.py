@@ -116,6 +116,10 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
 }
 
 
+# Nothing goes there without matching; see Switch._credit.
+UNUSED_RULE = Rule(Table.OFFER_AGAIN, 0, (), ())
+
+
 def port_rule(port: int, offload: bool) -> Rule:
     """Let a device's packets in, through the hardware half or past it."""
     first = Table.HW_CHAIN if offload else Table.SW_CHAIN

@@ -137,6 +137,11 @@ class Rule:
     owner_id: int = 0
     report_removal: bool = False
 
+    @property
+    def place(self) -> tuple[Table, int, tuple[Match, ...]]:
+        """What OpenFlow knows a rule by."""
+        return self.table, self.priority, self.matches
+
 
 @dataclass(frozen=True, slots=True)
 class AddRule:
@@ -198,6 +203,13 @@ class OfferAgain:
     original: FlowTuple
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteStale:
+    """Remove every rule that an earlier connection left; None: every rule."""
+
+    epoch: int | None
+
+
 Message = Union[
     AddRule,
     DeleteRule,
@@ -206,4 +218,5 @@ Message = Union[
     DeleteEntry,
     DeleteConnection,
     OfferAgain,
+    DeleteStale,
 ]

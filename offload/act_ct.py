@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from offload.conntrack import (
     PROTOCOL_NAMES,
     TCP_FIN,
     TCP_RST,
     TCP_SYN,
-    Conntrack,
     Direction,
     FlowTuple,
     TrackedPacket,
 )
 from offload.errors import Unsupported
-from offload.flow_table import FlowEntry, FlowTable
+from offload.flow_table import FlowCallback, FlowEntry, FlowTable
 from offload.flower import IPPROTO_TCP, IPPROTO_UDP, CtState
 from offload.ids import IdPool
 
@@ -43,6 +44,22 @@ class Refusal:
     zone: int
     original: FlowTuple
     reason: str
+
+
+class Conntrack(Protocol):
+    """What act_ct asks of the switch's connection tracking."""
+
+    def delete(self, zone: int, original: FlowTuple) -> None:
+        """Remove a connection: its timeout has run out."""
+
+    def offer_again(self, zone: int, original: FlowTuple) -> None:
+        """Let the connection's next packet be offered to the flow table."""
+
+    def watch(self, entry: FlowEntry) -> None:
+        """Report (``idle``) when an entry that lives in software was silent."""
+
+    def unwatch(self, entry: FlowEntry) -> None:
+        """Stop watching an entry."""
 
 
 class ActCt:
@@ -80,6 +97,36 @@ class ActCt:
             self._remove(entry)
             self._conntrack.offer_again(zone, entry.tuples[Direction.ORIGINAL])
         del self.tables[zone]
+
+    def register(self, zone: int, callback: FlowCallback) -> None:
+        """Offload the zone's entries, those there are and those to come.
+
+        Raises AlreadyRegistered.
+        """
+        table = self.tables[zone]
+        in_software = [entry for entry in table if not entry.in_hardware]
+        table.register(callback)
+        for entry in in_software:
+            if entry.in_hardware:
+                self._conntrack.unwatch(entry)
+
+    def unregister(self, zone: int, callback: FlowCallback) -> None:
+        """Take the zone's entries back to software."""
+        table = self.tables[zone]
+        in_hardware = [entry for entry in table if entry.in_hardware]
+        table.unregister(callback)
+        for entry in in_hardware:
+            if not entry.in_hardware:
+                self._conntrack.watch(entry)
+
+    def hardware_failed(self, entry_id: int) -> FlowEntry | None:
+        """The switch refused a rule of an entry: it goes on in software."""
+        entry = self._entries.get(entry_id)
+        if entry is None or not entry.in_hardware:
+            return None
+        self.tables[entry.zone].withdraw(entry)
+        self._conntrack.watch(entry)
+        return entry
 
     def process_conn(self, packet: TrackedPacket) -> FlowEntry | Refusal:
         """Offer a packet's connection to its zone's flow table.
@@ -143,6 +190,9 @@ class ActCt:
         """The live entry of that id."""
         return self._entries.get(entry_id)
 
+    def __iter__(self) -> Iterator[FlowEntry]:
+        return iter(list(self._entries.values()))
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -159,10 +209,14 @@ class ActCt:
             self._ids.release(entry_id)
             return self._refuse(packet, "its reply tuple is another connection's")
         self._entries[entry_id] = entry
+        if not entry.in_hardware:
+            self._conntrack.watch(entry)
         self._expires_s.pop((table.zone, packet.original), None)
         return entry
 
     def _remove(self, entry: FlowEntry) -> None:
+        if not entry.in_hardware:
+            self._conntrack.unwatch(entry)
         self.tables[entry.zone].remove(entry)
         del self._entries[entry.id]
         self._ids.release(entry.id)

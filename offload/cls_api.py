@@ -52,12 +52,20 @@ class Filter:
 
 
 @dataclass(slots=True)
+class MaskUse:
+    """When a mask was first seen in its prio, and how many filters have it."""
+
+    rank: int
+    filters: int = 0
+
+
+@dataclass(slots=True)
 class Priority:
     """The filters of one prio (the kernel's tcf_proto), of one protocol."""
 
     protocol: int
     filters: dict[int, Filter] = field(default_factory=dict)
-    masks: dict[Mask, int] = field(default_factory=dict)
+    masks: dict[Mask, MaskUse] = field(default_factory=dict)
     keys: set[Match] = field(default_factory=set)
     next_handle: int = 1
     masks_seen: int = 0
@@ -92,7 +100,13 @@ class Block:
         Within a prio the first-added mask wins.
         Source: net/sched/cls_flower.c:fl_mask_lookup
         """
-        return self.chains[filter_.chain][filter_.prio].masks[filter_.match.mask]
+        masks = self.chains[filter_.chain][filter_.prio].masks
+        return masks[filter_.match.mask].rank
+
+    def has_mask(self, filter_: Filter) -> bool:
+        """Does a filter of that prio have this filter's mask?"""
+        priority = self.chains.get(filter_.chain, {}).get(filter_.prio)
+        return priority is not None and filter_.match.mask in priority.masks
 
     def insert(self, filter_: Filter) -> None:
         """Make a prepared filter stand."""
@@ -101,8 +115,9 @@ class Block:
         priority.filters[filter_.handle] = filter_
         priority.keys.add(filter_.match)
         if filter_.match.mask not in priority.masks:
-            priority.masks[filter_.match.mask] = priority.masks_seen
+            priority.masks[filter_.match.mask] = MaskUse(priority.masks_seen)
             priority.masks_seen += 1
+        priority.masks[filter_.match.mask].filters += 1
         priority.next_handle = max(priority.next_handle, filter_.handle + 1)
 
     def remove(self, filter_: Filter) -> None:
@@ -111,6 +126,10 @@ class Block:
         priority = chain[filter_.prio]
         del priority.filters[filter_.handle]
         priority.keys.discard(filter_.match)
+        use = priority.masks[filter_.match.mask]
+        use.filters -= 1
+        if not use.filters:
+            del priority.masks[filter_.match.mask]
         if not priority.filters:
             del chain[filter_.prio]
         if not chain:

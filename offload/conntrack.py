@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import ip_address
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
 from offload.flower import CtState
@@ -73,13 +73,3 @@ class TrackedPacket:
     def direction(self) -> Direction:
         """Which way this packet goes."""
         return Direction.REPLY if CtState.RPL in self.state else Direction.ORIGINAL
-
-
-class Conntrack(Protocol):
-    """What act_ct asks of the switch's connection tracking."""
-
-    def delete(self, zone: int, original: FlowTuple) -> None:
-        """Remove a connection: its timeout has run out."""
-
-    def offer_again(self, zone: int, original: FlowTuple) -> None:
-        """Let the connection's next packet be offered to the flow table."""

@@ -183,6 +183,11 @@ class FlowTable:
         self._tell(Command.DESTROY, entry, self._callbacks)
         entry.in_hardware = False
 
+    def withdraw(self, entry: FlowEntry) -> None:
+        """Take an entry that hardware could not hold back to software."""
+        self._tell(Command.DESTROY, entry, self._callbacks)
+        entry.in_hardware = False
+
     def request_stats(self, entry: FlowEntry) -> None:
         """Ask the callbacks for an entry's counters."""
         self._tell(Command.STATS, entry, self._callbacks)

@@ -126,7 +126,8 @@ def _nxm_fields(buf: bytes, at: int, end: int) -> dict[int, bytes]:
         oxm_class, number, size = _OXM.unpack_from(buf, at)
         at += _OXM.size
         if oxm_class == _NXM_1:
-            found[number >> 1] = bytes(buf[at : at + size])
+            masked = number & 1  # then the mask follows, as long as the value
+            found[number >> 1] = bytes(buf[at : at + (size >> masked)])
         at += size
     return found
 

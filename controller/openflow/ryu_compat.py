@@ -5,6 +5,7 @@ Import this before anything of Ryu.
 
 from __future__ import annotations
 
+import os
 import socket
 import warnings
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import eventlet
     import eventlet.wsgi
+
+_POLL_S = 0.005
 
 # Ryu's wsgi imports a name that eventlet dropped in 0.30.3 (now a class attribute).
 if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
@@ -44,6 +48,31 @@ def _teach_fields() -> None:
 
 
 _teach_fields()
+
+
+def start_app(app_name: str, openflow_path: str) -> dict[str, Any]:
+    """Start a Ryu app whose switches connect to a Unix socket; the apps by name.
+
+    Returns when the socket is there: a switch that finds none waits a second.
+    """
+    from ryu import cfg
+    from ryu.base.app_manager import AppManager
+    from ryu.controller import controller
+
+    cfg.CONF(args=[], project="ryu")
+    cfg.CONF.set_override("ofp_listen_host", openflow_path)
+    # Any port: with none, Ryu listens twice.
+    cfg.CONF.set_override("ofp_tcp_listen_port", 1)
+    serve = controller.datapath_connection_factory
+    controller.datapath_connection_factory = lambda channel, address: serve(
+        UnixChannel(channel), address
+    )
+    manager = AppManager.get_instance()
+    manager.load_apps([app_name])
+    manager.instantiate_apps(**manager.create_contexts())
+    while not os.path.exists(openflow_path):
+        eventlet.sleep(_POLL_S)
+    return dict(manager.applications)
 
 
 class UnixChannel:

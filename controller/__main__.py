@@ -1,0 +1,74 @@
+"""``python -m controller``: the driver as a process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+OPENFLOW_SOCKET = "openflow.sock"
+CONTROL_SOCKET = "control.sock"
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C; leave no socket behind."""
+    options = _options()
+    directory = Path(options.run_dir)
+    if not directory.is_dir():
+        print(f"controller: {directory}: not a directory", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    signal.signal(signal.SIGTERM, _leave)
+    os.umask(0o077)
+    sockets = [directory / OPENFLOW_SOCKET, directory / CONTROL_SOCKET]
+    try:
+        _serve(*sockets)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        for path in sockets:
+            path.unlink(missing_ok=True)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m controller",
+        description="The driver of the CT offload testbed: an OpenFlow controller "
+        "(openflow.sock) that takes commands (control.sock).  The topologies "
+        "start it; there is seldom a reason to start it by hand.",
+    )
+    parser.add_argument(
+        "--run-dir", required=True, metavar="DIR", help="where its two sockets go"
+    )
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="what to write to stderr (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _serve(openflow_path: Path, control_path: Path) -> None:
+    # Here and not above: Ryu takes a while to import, and --help should not.
+    from controller.openflow import ryu_compat  # isort: skip (silences eventlet)
+    from controller.control import ControlServer
+
+    apps = ryu_compat.start_app("controller.app", str(openflow_path))
+    ControlServer(apps["Driver"], str(control_path)).serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

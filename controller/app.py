@@ -1,0 +1,141 @@
+"""The Ryu app: switches, the control socket and the clock, and nothing else.
+
+Each handler decodes, calls one method and has what it left in the outbox sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import eventlet
+
+from controller.commands.conntrack import connections
+from controller.hypervisor import Config, Hypervisor
+from controller.openflow import decode
+from controller.ovs import OvsError
+from controller.switch import Switch
+from ryu.base.app_manager import RyuApp
+from ryu.controller import ofp_event
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.ofproto import ofproto_v1_3
+
+LOG = logging.getLogger("ct_offload")
+_TICK_S = 1.0
+
+
+class Driver(RyuApp):  # type: ignore[misc]
+    """The hypervisors that were attached, by name and by datapath id."""
+
+    OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        decode.take_raw()
+        self.switches: dict[str, Switch] = {}
+        self._by_dpid: dict[int, Switch] = {}
+
+    def start(self) -> Any:
+        """Start the event loop, and the clock beside it."""
+        eventlet.spawn_n(self._clock)
+        return super().start()
+
+    def attach(self, config: Config) -> Switch:
+        """Know a hypervisor, whose switch may connect from now on."""
+        switch = Switch(Hypervisor(config))
+        self.switches[config.name] = switch
+        self._by_dpid[config.dpid] = switch
+        return switch
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])  # type: ignore[misc]
+    def _state_changed(self, event: Any) -> None:
+        switch = self._by_dpid.get(event.datapath.id)
+        if switch is None:
+            return
+        if event.state == MAIN_DISPATCHER:
+            LOG.info("%s: connected", switch.hypervisor.config.name)
+            switch.connected(event.datapath)
+        elif switch.datapath is event.datapath:
+            LOG.warning("%s: disconnected", switch.hypervisor.config.name)
+            switch.disconnected()
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[misc]
+    def _port_status(self, event: Any) -> None:
+        switch = self._switch(event)
+        if switch is not None and event.msg.reason != ofproto_v1_3.OFPPR_DELETE:
+            port = event.msg.desc
+            switch.hypervisor.port_appeared(port.name.decode(), port.port_no)
+            switch.flush_soon()
+            switch.ports_changed()
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)  # type: ignore[misc]
+    def _packet_in(self, event: Any) -> None:
+        switch = self._switch(event)
+        packet = decode.packet_in(event.msg.buf)
+        if switch is not None and packet is not None:
+            switch.hypervisor.packet(packet)
+            switch.flush_soon()
+
+    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)  # type: ignore[misc]
+    def _flow_removed(self, event: Any) -> None:
+        switch = self._switch(event)
+        if switch is not None:
+            removed = decode.removed(event.msg.buf)
+            switch.hypervisor.removed(removed, time.monotonic())
+            switch.flush_soon()
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)  # type: ignore[misc]
+    def _error(self, event: Any) -> None:
+        switch = self._switch(event)
+        if switch is not None:
+            message = event.msg
+            failed = decode.error(message.type, message.code, bytes(message.data))
+            LOG.error("%s: %s", switch.hypervisor.config.name, failed)
+            switch.hypervisor.failed(failed)
+            switch.flush_soon()
+
+    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)  # type: ignore[misc]
+    def _flow_stats(self, event: Any) -> None:
+        switch = self._switch(event)
+        if switch is not None:
+            switch.counted(event.msg.xid, event.msg.buf)
+
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)  # type: ignore[misc]
+    def _barrier(self, event: Any) -> None:
+        switch = self._switch(event)
+        if switch is not None:
+            switch.answered(event.msg.xid)
+
+    def _switch(self, event: Any) -> Switch | None:
+        """The switch an event came from, while that connection is the current one."""
+        switch = self._by_dpid.get(event.msg.datapath.id)
+        if switch is None or switch.datapath is not event.msg.datapath:
+            return None
+        return switch
+
+    def _clock(self) -> None:
+        """Once a second: timeouts, and connections deleted behind our back."""
+        while True:
+            eventlet.sleep(_TICK_S)
+            for switch in list(self.switches.values()):
+                if switch.datapath is None:
+                    continue
+                switch.hypervisor.tick(time.monotonic())
+                try:
+                    _look_for_lost_connections(switch)
+                except OvsError as error:
+                    LOG.debug("%s", error)
+                switch.flush_soon()
+
+
+def _look_for_lost_connections(switch: Switch) -> None:
+    """Fewer connections than entries: somebody deleted some outside.
+
+    The count costs the same however many there are; the list is asked for
+    only when the count says so.
+    """
+    entries = len(switch.hypervisor.act_ct)
+    if entries and int(switch.appctl("dpctl/ct-get-nconns")) < entries:
+        tracked = {(each.zone, each.original) for each in connections(switch)}
+        switch.hypervisor.keep_only(tracked)

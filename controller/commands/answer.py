@@ -1,0 +1,34 @@
+"""What a command answers, and what it needs of the switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from controller.openflow.decode import Counted
+from controller.rules import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool prints and the code it exits with."""
+
+    code: int = 0
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Switch(Protocol):
+    """A hypervisor's connected switch.  Its methods block the caller only."""
+
+    def counters(self, owner: Owner) -> list[Counted]:
+        """The counters of all rules of a kind, up to this moment."""
+
+    def appctl(self, command: str, *arguments: str) -> str:
+        """What ovs-vswitchd answers to a command."""
+
+    def settled(self) -> None:
+        """Return when the switch has carried out all it was told."""
+
+    def prepare_zone(self, zone: int) -> None:
+        """Give a zone the kernel's conntrack timeouts."""

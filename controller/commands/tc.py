@@ -1,0 +1,221 @@
+"""``tc filter`` at a hypervisor.
+
+Source: net/sched/cls_api.c:tc_new_tfilter, tc_del_tfilter, tc_dump_tfilter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.commands.answer import Answer, Switch
+from controller.hypervisor import Hypervisor
+from controller.installed import Count, InstalledFilter
+from controller.openflow.decode import Counted
+from controller.rules import Owner, Table
+from offload import tc
+from offload.cls_api import Filter
+from offload.errors import KernelError, TcError, Unsupported
+
+_ETHERNET_HEADER_BYTES = 14
+_QUESTIONS = (tc.FilterShow, tc.FilterGet)
+
+
+def run(
+    hypervisor: Hypervisor,
+    switch: Switch,
+    argv: Sequence[str],
+    stdin: str | None,
+    now_s: float,
+) -> Answer | None:
+    """One tc command line, or a batch of them."""
+    return _Session(hypervisor, switch, now_s).run(argv, stdin)
+
+
+class _Session:
+    """A tc process: what its commands share is the hypervisor and the time."""
+
+    def __init__(self, hypervisor: Hypervisor, switch: Switch, now_s: float) -> None:
+        self._hypervisor = hypervisor
+        self._switch = switch
+        self._now_s = now_s
+
+    def run(
+        self, argv: Sequence[str], stdin: str | None, in_batch: bool = False
+    ) -> Answer | None:
+        """Answer a command line; None if it is the system tc's."""
+        try:
+            command = tc.parse(argv, self._is_ours, self._is_ours)
+            if isinstance(command, tc.Foreign):
+                return None
+            if isinstance(command, tc.Batch):
+                return self._batch(command, stdin or "")
+            tc.validate(command)
+            stdout = self._carry_out(command)
+            if not in_batch and not isinstance(command, _QUESTIONS):
+                self._switch.settled()
+            return Answer(stdout=stdout)
+        except KernelError as error:
+            return Answer(2, stderr=tc.kernel_text(error) + "\n")
+        except TcError as error:
+            code = error.exit_code
+            text = f"{error}\n" if str(error) else ""
+            return Answer(code, text, "") if code == 0 else Answer(code, "", text)
+        except Unsupported as error:
+            return Answer(2, stderr=tc.kernel_text(KernelError(str(error))) + "\n")
+
+    def _is_ours(self, device: str) -> bool:
+        return device in self._hypervisor.config.devices
+
+    def _batch(self, command: tc.Batch, text: str) -> Answer:
+        """Run lines until one fails; with -force, all of them.
+
+        Source: iproute2 lib/utils.c:do_batch
+        """
+        stdout, stderr, code = [], [], 0
+        try:
+            for number, argv in tc.batch(text):
+                answer = self.run(argv, None, True) or Answer(1, "", _not_in_batch(argv))
+                stdout.append(answer.stdout)
+                stderr.append(answer.stderr)
+                if answer.code:
+                    code = 1
+                    stderr.append(tc.failed(command.file, number) + "\n")
+                    if not command.options.force:
+                        break
+        except tc.Refusal as refusal:
+            code = refusal.exit_code
+            stderr.append(f"{refusal}\n")
+        self._switch.settled()
+        return Answer(code, "".join(stdout), "".join(stderr))
+
+    def _carry_out(self, command: tc.Command) -> str:
+        if isinstance(command, tc.FilterAdd):
+            return self._add(command)
+        if isinstance(command, tc.FilterDel):
+            return self._delete(command)
+        if isinstance(command, tc.FilterShow):
+            _ingress_only(command.hook)
+            return tc.answer_show(command, self._shown(command.device))
+        assert isinstance(command, tc.FilterGet)
+        return tc.answer_get(command, self._shown(command.device))
+
+    def _add(self, command: tc.FilterAdd) -> str:
+        _ingress_only(command.hook)
+        if command.change is not tc.Change.ADD:
+            raise Unsupported(
+                f"filter {command.change.value}: not supported by the testbed yet"
+            )
+        classifier = self._hypervisor.filters.classifier
+        filter_ = classifier.prepare(
+            command.device,
+            command.match,
+            command.actions,
+            chain=command.chain or 0,
+            prio=command.prio or 0,
+            handle=command.handle or 0,
+            skip_sw=command.skip_sw,
+            skip_hw=command.skip_hw,
+        )
+        for zone in filter_.zones:
+            self._switch.prepare_zone(zone)
+        installed = self._hypervisor.add_filter(filter_, self._now_s)
+        if command.verbose and not installed.in_hw and not filter_.skip_hw:
+            return f"Warning: mlx5_core: {installed.why_not}.\n"
+        return ""
+
+    def _delete(self, command: tc.FilterDel) -> str:
+        _ingress_only(command.hook)
+        chosen = self._hypervisor.filters.classifier.to_delete(
+            command.device,
+            chain=command.chain,
+            prio=command.prio or 0,
+            protocol=command.protocol or None,
+            handle=command.handle or 0,
+        )
+        for filter_ in chosen:
+            self._hypervisor.remove_filter(filter_)
+        return ""
+
+    def _shown(self, device: str) -> list[tc.Shown]:
+        """The device's filters with what each half has counted."""
+        counted: dict[int, list[Counted]] = {}
+        for rule in self._switch.counters(Owner.FILTER):
+            counted.setdefault(rule.owner_id, []).append(rule)
+        shown = []
+        for filter_ in self._hypervisor.filters.classifier.block(device):
+            installed = self._hypervisor.filters.get(filter_.id)
+            if installed is not None:
+                rules = counted.get(filter_.id, [])
+                shown.append(self._one(installed, filter_, rules))
+        return shown
+
+    def _one(
+        self, installed: InstalledFilter, filter_: Filter, rules: list[Counted]
+    ) -> tc.Shown:
+        software, hardware = _counters(installed, rules)
+        self._note_use(installed, software.packets + hardware.packets)
+        states = tuple(
+            tc.ActionState(index, software, hardware)
+            for index in filter_.action_indexes
+        )
+        return tc.Shown(
+            filter_.device,
+            filter_.chain,
+            filter_.prio,
+            filter_.protocol,
+            filter_.handle,
+            filter_.match,
+            filter_.actions,
+            states,
+            filter_.skip_sw,
+            filter_.skip_hw,
+            installed.in_hw,
+            times=self._times(installed),
+        )
+
+    def _note_use(self, installed: InstalledFilter, packets: int) -> None:
+        """Model: a use is dated by the first look that sees it."""
+        if packets > installed.seen_packets:
+            installed.seen_packets = packets
+            installed.used_s = self._now_s
+            installed.first_used_s = installed.first_used_s or self._now_s
+
+    def _times(self, installed: InstalledFilter) -> tc.Times:
+        first = installed.first_used_s
+        return tc.Times(
+            self._now_s - installed.added_s,
+            self._now_s - (installed.used_s or installed.added_s),
+            self._now_s - first if first else None,
+        )
+
+
+def _counters(
+    installed: InstalledFilter, rules: list[Counted]
+) -> tuple[tc.Counters, tc.Counters]:
+    """(software, hardware): what stands in the switch and what stood before."""
+    software = Count(
+        installed.software_before.packets, installed.software_before.bytes
+    )
+    hardware = Count(
+        installed.hardware_before.packets, installed.hardware_before.bytes
+    )
+    for rule in rules:
+        half = installed.half_of(rule.table)
+        if half is not None:
+            side = software if rule.table == Table.SW_CHAIN else hardware
+            side.add(rule.packets, rule.bytes)
+    # tc counts at ingress, where the kernel has taken the Ethernet header off.
+    software_bytes = software.bytes - _ETHERNET_HEADER_BYTES * software.packets
+    return (
+        tc.Counters(software.packets, software_bytes),
+        tc.Counters(hardware.packets, hardware.bytes),
+    )
+
+
+def _ingress_only(hook: tc.Hook) -> None:
+    if hook is not tc.Hook.INGRESS:
+        raise Unsupported("only ingress filters: not supported by the testbed yet")
+
+
+def _not_in_batch(argv: Sequence[str]) -> str:
+    return f"tc {' '.join(argv)}: not the testbed's, and not possible in its batch\n"

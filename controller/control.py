@@ -1,0 +1,166 @@
+"""The control socket: topologies attach hypervisors, shims run commands.
+
+One JSON object on a line in, one out, then the connection is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import eventlet
+
+from controller import commands
+from controller.ct_entries import Timeouts
+from controller.filters import DeviceKind
+from controller.hypervisor import Config
+from controller.ovs import OvsError
+from controller.switch import NotConnected, Switch
+from eventlet.green import socket
+
+if TYPE_CHECKING:
+    from controller.app import Driver
+
+LOG = logging.getLogger("ct_offload")
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+_BACKLOG = 128
+
+Request = dict[str, Any]
+Reply = dict[str, Any]
+
+
+class BadRequest(Exception):
+    """A request that is not one."""
+
+
+class ControlServer:
+    """Listens on ``path``, which only its owner may open."""
+
+    def __init__(self, driver: Driver, path: str) -> None:
+        self._driver = driver
+        self._socket = listen(path)
+        self._operations: dict[str, Callable[[Request], Reply]] = {
+            "attach": self._attach,
+            "wait_ready": self._wait_ready,
+            "exec": self._exec,
+            "status": self._status,
+        }
+
+    def serve_forever(self) -> None:
+        """Accept clients, each in a thread of its own."""
+        while True:
+            client, _ = self._socket.accept()
+            eventlet.spawn_n(self._serve, client)
+
+    def _serve(self, client: Any) -> None:
+        with client:
+            try:
+                line = _read_line(client)
+                if line:
+                    client.sendall(json.dumps(self.answer(line)).encode() + b"\n")
+            except OSError as error:
+                LOG.debug("control client went away: %s", error)
+
+    def answer(self, line: bytes) -> Reply:
+        """The reply to one request."""
+        try:
+            request = json.loads(line)
+            operation = self._operations.get(request["op"])
+            if operation is None:
+                raise BadRequest(f"no such operation: {request['op']}")
+            return operation(request)
+        except (KeyError, TypeError, ValueError) as error:
+            return _refused(f"bad request: {error!r}")
+        except (BadRequest, NotConnected, OvsError) as error:
+            return _refused(str(error))
+        except Exception as error:  # noqa: B902 (a client must not end the driver)
+            LOG.exception("control request failed")
+            return _refused(f"internal error: {error!r}")
+
+    def _attach(self, request: Request) -> Reply:
+        timeouts = Timeouts(
+            request.get("tcp_timeout_s") or Timeouts().tcp_s,
+            request.get("udp_timeout_s") or Timeouts().udp_s,
+        )
+        devices = {
+            name: DeviceKind(kind) for name, kind in request["devices"].items()
+        }
+        config = Config(
+            request["hypervisor"],
+            int(request["dpid"], 16),
+            request["ovs_dir"],
+            devices,
+            request.get("uplink", ""),
+            request.get("hw_tc_offload", True),
+            timeouts,
+        )
+        self._driver.attach(config)
+        return {"ok": True}
+
+    def _wait_ready(self, request: Request) -> Reply:
+        switch = self._switch(request)
+        name = switch.hypervisor.config.name
+        missing = NotConnected(f"{name}: not ready: {_missing(switch)}")
+        with eventlet.Timeout(float(request.get("timeout_s", 10)), missing):
+            switch.ready.wait()
+        return {"ok": True}
+
+    def _exec(self, request: Request) -> Reply:
+        switch = self._switch(request)
+        argv, stdin = request["argv"], request.get("stdin")
+        answer = commands.run(
+            switch.hypervisor, switch, argv, stdin, time.monotonic()
+        )
+        switch.flush()
+        if answer is None:
+            return {"system": True}
+        return {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr}
+
+    def _status(self, request: Request) -> Reply:
+        return {
+            name: switch.status() for name, switch in self._driver.switches.items()
+        }
+
+    def _switch(self, request: Request) -> Switch:
+        name = request["hypervisor"]
+        if name not in self._driver.switches:
+            raise BadRequest(f"no such hypervisor: {name}")
+        return self._driver.switches[name]
+
+
+def listen(path: str) -> Any:
+    """A listening Unix socket for its owner alone."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        server.bind(path)
+    finally:
+        os.umask(before)
+    server.listen(_BACKLOG)
+    return server
+
+
+def _read_line(client: Any) -> bytes:
+    received = bytearray()
+    while b"\n" not in received and len(received) < MAX_REQUEST_BYTES:
+        piece = client.recv(65536)
+        if not piece:
+            break
+        received += piece
+    return bytes(received)
+
+
+def _refused(reason: str) -> Reply:
+    return {"ok": False, "error": reason}
+
+
+def _missing(switch: Switch) -> str:
+    if switch.datapath is None:
+        return "the switch has not connected"
+    wanted = switch.hypervisor.config.devices.keys()
+    missing = sorted(wanted - switch.hypervisor.devices.keys())
+    return f"no port for {', '.join(missing)}" if missing else "the pipeline is not in"

@@ -1,0 +1,194 @@
+"""One hypervisor: its devices, its filters, its act_ct and what its switch is told.
+
+Everything that happens comes in as a method call with the time; what the
+switch is to be told collects in ``outbox``, which the app empties.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from controller.ct_entries import CtEntries, Timeouts
+from controller.filters import Device, DeviceKind
+from controller.installed import InstalledFilter, InstalledFilters
+from controller.openflow.decode import Failed, Removed
+from controller.openflow.entries import entry_id_of
+from controller.pipeline import port_rule, static_rules
+from controller.rules import AddRule, DeleteStale, Message, Owner
+from offload.act_ct import ActCt
+from offload.cls_api import Filter
+from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
+
+_LAST_EPOCH = 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the topology tells of a hypervisor."""
+
+    name: str
+    dpid: int
+    ovs_dir: str
+    devices: dict[str, DeviceKind]
+    uplink: str = ""
+    hw_tc_offload: bool = True
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class Hypervisor:
+    """A switch's driver, act_ct and classifier.
+
+    ``epoch`` numbers the connections to the switch; ``copies`` counts the
+    packets it copied to act_ct, ``failures`` the rules it refused.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.outbox: list[Message] = []
+        self.devices: dict[str, Device] = {}
+        self.epoch = 0
+        self.copies: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self._entries = CtEntries(self.outbox, config.timeouts)
+        self.act_ct = ActCt(self._entries)
+        self.filters = InstalledFilters(self.outbox, self.device, config.hw_tc_offload)
+        self._hardware_zones: Counter[int] = Counter()
+
+    def device(self, name: str) -> Device:
+        """A device whose port is known.  Raises KeyError."""
+        return self.devices[name]
+
+    @property
+    def ports_known(self) -> bool:
+        """Has the switch told the port of every device?"""
+        return self.devices.keys() == self.config.devices.keys()
+
+    def port_appeared(self, name: str, port: int) -> None:
+        """Learn a device's port, and let its packets in."""
+        kind = self.config.devices.get(name)
+        if kind is None:
+            return
+        self.devices[name] = Device(name, kind, port)
+        self.outbox.append(AddRule(port_rule(port, self.filters.offload)))
+
+    def connected(self) -> None:
+        """Tell a new connection all it should have; the ports come later.
+
+        What stands is replaced in place and keeps its counters; what should
+        not is told by its epoch, and removed last.
+        """
+        stale = self.epoch or None
+        self.epoch = self.epoch % _LAST_EPOCH + 1
+        self.outbox.clear()
+        if stale is None:
+            self.outbox.append(DeleteStale(None))
+        self.outbox.extend(AddRule(rule) for rule in static_rules())
+        for device in self.devices.values():
+            rule = port_rule(device.port, self.filters.offload)
+            self.outbox.append(AddRule(rule))
+        self.outbox.extend(AddRule(rule) for rule in self.filters.rules())
+        for entry in self.act_ct:
+            self._entries.restore(entry)
+        if stale is not None:
+            self.outbox.append(DeleteStale(stale))
+
+    def add_filter(self, filter_: Filter, now_s: float) -> InstalledFilter:
+        """Add a prepared filter.  Raises KernelError, Unsupported; then nothing is changed."""
+        installed = self.filters.add(filter_, now_s)
+        for zone in filter_.zones:
+            self.act_ct.get_table(zone)
+        self._hold_zones(installed)
+        return installed
+
+    def remove_filter(self, filter_: Filter) -> None:
+        """Remove a filter; the last one of a zone takes its flow table along."""
+        installed = self.filters.get(filter_.id)
+        assert installed is not None
+        self._release_zones(installed)
+        for zone in filter_.zones:
+            self.act_ct.put_table(zone)
+        self.filters.remove(filter_)
+
+    def set_offload(self, offload: bool) -> None:
+        """``ethtool -K hw-tc-offload``, for the whole switch.  Raises Unsupported."""
+        if offload == self.filters.offload:
+            return
+        for installed in self.filters:
+            self._release_zones(installed)
+        try:
+            self.filters.set_offload(offload)
+        finally:
+            for installed in self.filters:
+                self._hold_zones(installed)
+        for device in self.devices.values():
+            self.outbox.append(AddRule(port_rule(device.port, offload)))
+
+    def packet(self, packet: TrackedPacket) -> None:
+        """A copy from sw_track."""
+        if packet.tcp_flags & (TCP_FIN | TCP_RST):
+            self.copies["closing"] += 1
+            self.act_ct.fin_or_rst(packet)
+        else:
+            self.copies["offer"] += 1
+            self.act_ct.process_conn(packet)
+
+    def removed(self, removed: Removed, now_s: float) -> None:
+        """A rule is gone: a filter's counters are kept, an entry has aged."""
+        if removed.owner == Owner.FILTER:
+            installed = self.filters.get(removed.owner_id)
+            half = installed.half_of(removed.table) if installed else None
+            if half is not None:
+                half.add(removed.packets, removed.bytes)
+        elif removed.owner == Owner.ENTRY and removed.idle:
+            entry_id = entry_id_of(removed.owner_id)
+            self.act_ct.idle(entry_id, now_s, removed.idle_timeout_s)
+
+    def failed(self, failed: Failed) -> None:
+        """The switch refused a message; an entry's goes on in software."""
+        self.failures[f"OpenFlow error {failed.type}/{failed.code}"] += 1
+        if failed.owner == Owner.ENTRY:
+            self.act_ct.hardware_failed(entry_id_of(failed.owner_id))
+
+    def tick(self, now_s: float) -> None:
+        """Delete connections whose time is up."""
+        self.act_ct.expire(now_s)
+
+    def take_outbox(self) -> list[Message]:
+        """What the switch is to be told now."""
+        messages = self.outbox.copy()
+        self.outbox.clear()
+        return messages
+
+    def forget(self, zone: int, original: FlowTuple) -> None:
+        """Delete a connection from conntrack and from the flow table."""
+        self.act_ct.connection_gone(zone, original)
+        self._entries.delete(zone, original)
+
+    def keep_only(self, tracked: set[tuple[int, FlowTuple]]) -> None:
+        """Drop the entries of connections that conntrack has lost."""
+        for entry in self.act_ct:
+            original = entry.tuples[Direction.ORIGINAL]
+            if (entry.zone, original) not in tracked:
+                self.act_ct.connection_gone(entry.zone, original)
+
+    def _hold_zones(self, installed: InstalledFilter) -> None:
+        """The zone's first ct filter in hardware registers the driver.
+
+        Source: mlx5 en/tc_ct.c:mlx5_tc_ct_add_ft_cb
+        """
+        if not installed.in_hw:
+            return
+        for zone in installed.filter.zones:
+            if not self._hardware_zones[zone]:
+                self.act_ct.register(zone, self._entries.offload)
+            self._hardware_zones[zone] += 1
+
+    def _release_zones(self, installed: InstalledFilter) -> None:
+        """Source: mlx5 en/tc_ct.c:mlx5_tc_ct_del_ft_cb"""
+        if not installed.in_hw:
+            return
+        for zone in installed.filter.zones:
+            self._hardware_zones[zone] -= 1
+            if not self._hardware_zones[zone]:
+                self.act_ct.unregister(zone, self._entries.offload)

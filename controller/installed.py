@@ -1,0 +1,258 @@
+"""tc filters as they stand in the switch: rules of both halves, and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from controller import hardware, software
+from controller.chains import Chains
+from controller.filters import Device, DeviceLookup
+from controller.priorities import Priorities, Rank
+from controller.rules import AddRule, DeleteRule, Message, Rule, Table
+from offload.cls_api import Classifier, Filter
+from offload.errors import KernelError, Unsupported
+from offload.ids import IdPool
+
+MAX_FTE_IDS = 0xFFFFFFFF
+OFF = "hw-tc-offload is off"
+SKIPPED = "skip_hw"
+
+
+@dataclass(slots=True)
+class Count:
+    """Packets and bytes."""
+
+    packets: int = 0
+    bytes: int = 0
+
+    def add(self, packets: int, octets: int) -> None:
+        """Count some more."""
+        self.packets += packets
+        self.bytes += octets
+
+
+@dataclass(slots=True)
+class InstalledFilter:
+    """A filter, its rules, and what rules it had before have counted.
+
+    ``why_not`` is the reason it is not in hardware, "" if it is.
+    """
+
+    filter: Filter
+    added_s: float
+    fte_ids: tuple[int, ...] = ()
+    software: list[Rule] = field(default_factory=list)
+    hardware: list[Rule] = field(default_factory=list)
+    why_not: str = ""
+    software_before: Count = field(default_factory=Count)
+    hardware_before: Count = field(default_factory=Count)
+    used_s: float = 0.0
+    first_used_s: float = 0.0
+    seen_packets: int = 0
+
+    @property
+    def in_hw(self) -> bool:
+        """Did hardware take it?"""
+        return not self.why_not
+
+    def half_of(self, table: int) -> Count | None:
+        """Which counter a rule of this filter in ``table`` belongs to.
+
+        A filter with ct counts its hits behind the lookup, in post_ct.
+        """
+        if table == Table.SW_CHAIN:
+            return self.software_before
+        counting = Table.HW_POST_CT if self.fte_ids else Table.HW_CHAIN
+        return self.hardware_before if table == counting else None
+
+
+class InstalledFilters:
+    """All filters of one hypervisor."""
+
+    def __init__(
+        self, outbox: list[Message], device_of: DeviceLookup, offload: bool
+    ) -> None:
+        self.classifier = Classifier()
+        self.chains = Chains(outbox)
+        self.offload = offload
+        self._outbox = outbox
+        self._device_of = device_of
+        self._fte_ids = IdPool("fte id", MAX_FTE_IDS)
+        self._priorities: dict[tuple[str, int], Priorities] = {}
+        self._installed: dict[int, InstalledFilter] = {}
+
+    def add(self, filter_: Filter, now_s: float) -> InstalledFilter:
+        """Put a prepared filter in; nothing changes if it cannot be.
+
+        Raises Unsupported, and KernelError for ``skip_sw`` that hardware refuses.
+        """
+        installed = InstalledFilter(filter_, now_s)
+        block = self.classifier.block(filter_.device)
+        with ExitStack() as undo:
+            block.insert(filter_)
+            undo.callback(block.remove, filter_)
+            moved = self._rank(filter_)
+            undo.callback(self._unrank, filter_, self._rank_of(filter_))
+            installed.fte_ids = tuple(
+                self._fte_ids.allocate() for _ in range(software.ct_count(filter_))
+            )
+            undo.callback(self._release_fte_ids, installed)
+            if not filter_.skip_sw:
+                installed.software = self._software_rules(installed)
+            self._into_hardware(installed)
+            undo.callback(self._out_of_hardware, installed)
+            if filter_.skip_sw and not installed.in_hw:
+                raise KernelError(f"mlx5_core: {installed.why_not}")
+            undo.pop_all()
+        self._installed[filter_.id] = installed
+        self._send(installed.software)
+        if moved:
+            self._renumber(filter_)
+        return installed
+
+    def remove(self, filter_: Filter) -> InstalledFilter:
+        """Take a filter out of both halves."""
+        installed = self._installed.pop(filter_.id)
+        rank = self._rank_of(filter_)
+        self._outbox.extend(DeleteRule(rule) for rule in installed.software)
+        self._out_of_hardware(installed)
+        self._release_fte_ids(installed)
+        self.classifier.block(filter_.device).remove(filter_)
+        self._unrank(filter_, rank)
+        return installed
+
+    def set_offload(self, offload: bool) -> None:
+        """Turn hardware on or off for all filters.
+
+        Raises Unsupported while there are filters that only hardware has.
+        """
+        if not offload and any(each.filter.skip_sw for each in self):
+            raise Unsupported(
+                "Active offloaded tc filters, can't turn hw_tc_offload off"
+            )
+        self.offload = offload
+        for installed in self:
+            self._out_of_hardware(installed)
+            self._into_hardware(installed)
+
+    def get(self, filter_id: int) -> InstalledFilter | None:
+        """The filter of that id."""
+        return self._installed.get(filter_id)
+
+    def rules(self) -> list[Rule]:
+        """Every rule of every filter and chain."""
+        made = self.chains.rules()
+        for installed in self:
+            made += installed.software + installed.hardware
+        return made
+
+    def __iter__(self) -> Iterator[InstalledFilter]:
+        return iter(list(self._installed.values()))
+
+    def __len__(self) -> int:
+        return len(self._installed)
+
+    def _software_rules(self, installed: InstalledFilter) -> list[Rule]:
+        filter_ = installed.filter
+        port, priority = self._place(filter_)
+        return software.rules(
+            filter_, port, priority, installed.fte_ids, self._device_of
+        )
+
+    def _into_hardware(self, installed: InstalledFilter) -> None:
+        """Offload a filter, or leave a rule that sends its packets to software."""
+        filter_ = installed.filter
+        installed.why_not = self._why_not(filter_)
+        held = (
+            hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
+        )
+        if not self.offload:
+            return
+        for chain in held:
+            self.chains.hold(chain)
+        installed.hardware = self._hardware_rules(installed)
+        self._send(installed.hardware)
+
+    def _out_of_hardware(self, installed: InstalledFilter) -> None:
+        if not installed.hardware:
+            return
+        self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
+        installed.hardware = []
+        filter_ = installed.filter
+        held = (
+            hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
+        )
+        for chain in held:
+            self.chains.release(chain)
+
+    def _why_not(self, filter_: Filter) -> str:
+        if not self.offload:
+            return OFF
+        if filter_.skip_hw:
+            return SKIPPED
+        try:
+            hardware.check(filter_, self._device_of)
+        except Unsupported as refused:
+            return str(refused)
+        return ""
+
+    def _hardware_rules(self, installed: InstalledFilter) -> list[Rule]:
+        filter_ = installed.filter
+        port, priority = self._place(filter_)
+        tag_of = self.chains.tag
+        if not installed.in_hw:
+            return [hardware.punt_rule(filter_, port, priority, tag_of)]
+        fte_id = installed.fte_ids[0] if installed.fte_ids else 0
+        return hardware.rules(
+            filter_, port, priority, fte_id, self._device_of, tag_of
+        )
+
+    def _place(self, filter_: Filter) -> tuple[int, int]:
+        """Where a filter stands: its device's port, its OpenFlow priority."""
+        device: Device = self._device_of(filter_.device)
+        rank = self._rank_of(filter_)
+        return device.port, self._priorities[filter_.device, filter_.chain].of(rank)
+
+    def _rank_of(self, filter_: Filter) -> Rank:
+        block = self.classifier.block(filter_.device)
+        return filter_.prio, block.mask_rank(filter_)
+
+    def _rank(self, filter_: Filter) -> bool:
+        """Give a filter a priority; True if others got new ones by that."""
+        place = filter_.device, filter_.chain
+        priorities = self._priorities.setdefault(place, Priorities())
+        return priorities.add(self._rank_of(filter_))
+
+    def _unrank(self, filter_: Filter, rank: Rank) -> None:
+        """Forget the priority of a rank that no filter has any more."""
+        block = self.classifier.block(filter_.device)
+        if not block.has_mask(filter_):
+            self._priorities[filter_.device, filter_.chain].remove(rank)
+
+    def _renumber(self, newcomer: Filter) -> None:
+        """Move a chain's other filters to their new priorities."""
+        place = (newcomer.device, newcomer.chain)
+        moving = [
+            installed
+            for installed in self
+            if (installed.filter.device, installed.filter.chain) == place
+            and installed.filter is not newcomer
+        ]
+        old = [rule for each in moving for rule in each.software + each.hardware]
+        for installed in moving:
+            if installed.software:
+                installed.software = self._software_rules(installed)
+            if installed.hardware:
+                installed.hardware = self._hardware_rules(installed)
+            self._send(installed.software + installed.hardware)
+        kept = {rule.place for each in self for rule in each.software + each.hardware}
+        self._outbox.extend(DeleteRule(rule) for rule in old if rule.place not in kept)
+
+    def _release_fte_ids(self, installed: InstalledFilter) -> None:
+        for fte_id in installed.fte_ids:
+            self._fte_ids.release(fte_id)
+
+    def _send(self, rules: list[Rule]) -> None:
+        self._outbox.extend(AddRule(rule) for rule in rules)

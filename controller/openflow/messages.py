@@ -1,0 +1,44 @@
+"""Any message to a switch as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from controller.openflow import conntrack, encode, entries
+from controller.rules import (
+    AddEntry,
+    AddRule,
+    DeleteConnection,
+    DeleteEntry,
+    DeleteRule,
+    DeleteStale,
+    Message,
+    OfferAgain,
+    WatchEntry,
+)
+
+def _delete_stale(message: DeleteStale) -> bytes:
+    """Remove what another epoch left; everything, if that is not known."""
+    if message.epoch is None:
+        return encode.delete_by_cookie(0, 0)
+    return encode.delete_by_cookie(
+        message.epoch << encode.EPOCH_SHIFT, encode.EPOCH_MASK
+    )
+
+
+_ENCODERS: dict[type, Callable[[int, Any], bytes]] = {
+    AddRule: encode.add_rule,
+    DeleteRule: encode.delete_rule,
+    AddEntry: entries.add_entry,
+    WatchEntry: entries.watch_entry,
+    DeleteEntry: entries.delete_entry,
+    DeleteConnection: lambda _, message: conntrack.delete_connection(message),
+    OfferAgain: lambda _, message: conntrack.offer_again(message),
+    DeleteStale: lambda _, message: _delete_stale(message),
+}
+
+
+def encoded(epoch: int, messages: Iterable[Message]) -> bytes:
+    """Messages as one run of bytes, in their order."""
+    return b"".join(_ENCODERS[type(message)](epoch, message) for message in messages)

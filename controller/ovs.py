@@ -1,0 +1,138 @@
+"""A hypervisor's own Open vSwitch daemons, beside OpenFlow: appctl and vsctl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.rules import Table
+from eventlet.green import socket, subprocess
+
+BRIDGE = "br-int"
+_TIMEOUT_S = 10.0
+_READ_BYTES = 65536
+_FIRST_LOOK_S = 0.01
+
+# The kernel's defaults (nf_conntrack_proto_tcp.c, _udp.c), so that connections
+# in software live as long as there.  A connection that may be offloaded must
+# outlive its entry: act_ct deletes an established UDP one itself.
+_ZONE_TIMEOUTS_S = {
+    "tcp_syn_sent": 120,
+    "tcp_syn_recv": 60,
+    "tcp_established": 432000,
+    "tcp_fin_wait": 120,
+    "tcp_close_wait": 60,
+    "tcp_last_ack": 30,
+    "tcp_time_wait": 120,
+    "tcp_close": 10,
+    "udp_first": 30,
+    "udp_single": 30,
+    "udp_multiple": 86400,
+    "icmp_first": 30,
+    "icmp_reply": 30,
+}
+
+
+class OvsError(Exception):
+    """A daemon did not answer, or said no."""
+
+
+class Ovs:
+    """The daemons whose sockets are in ``directory``."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+
+    def appctl(self, command: str, *arguments: str) -> str:
+        """Run an ovs-vswitchd command over its JSON-RPC socket.
+
+        Source: OVS lib/unixctl.c
+        """
+        with self._asked(command, *arguments) as channel:
+            return _result(command, _answer(channel))
+
+    def credit_counters(self, look: Callable[[], None]) -> None:
+        """Return when the datapath's counters have been credited to rules.
+
+        ``revalidator/wait`` answers when OVS has next been through its datapath
+        flows, which it does every half second or when rules change: ``look``
+        changes one.  If that was over before the wait began, once more.
+        """
+        patience_s = _FIRST_LOOK_S
+        with self._asked("revalidator/wait") as channel:
+            while patience_s < _TIMEOUT_S:
+                look()
+                channel.settimeout(patience_s)
+                try:
+                    _answer(channel)
+                    return
+                except TimeoutError:
+                    patience_s *= 2
+        raise OvsError("revalidator/wait: no answer")
+
+    @contextmanager
+    def _asked(self, command: str, *arguments: str) -> Iterator[socket.socket]:
+        """A channel on which a command was sent."""
+        control = next(self._directory.glob("ovs-vswitchd.*.ctl"), None)
+        if control is None:
+            raise OvsError(f"no ovs-vswitchd in {self._directory}")
+        request = {"id": 0, "method": command, "params": list(arguments)}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(_TIMEOUT_S)
+            try:
+                channel.connect(str(control))
+                channel.sendall(json.dumps(request).encode())
+                yield channel
+            except OSError as error:
+                raise OvsError(f"{command}: {error}") from error
+
+    def vsctl(self, *arguments: str) -> None:
+        """Change the database and wait until the switch has taken it over."""
+        database = f"--db=unix:{self._directory / 'db.sock'}"
+        argv = ["ovs-vsctl", database, f"--timeout={_TIMEOUT_S:.0f}", *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise OvsError(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+    def name_tables(self) -> None:
+        """Give the tables their names, for ``ovs-ofctl dump-flows --names``."""
+        created: list[str] = []
+        named = []
+        for table in Table:
+            name = table.name.lower()
+            created += ["--", f"--id=@{name}", "create", "Flow_Table", f"name={name}"]
+            named.append(f"{table.value}=@{name}")
+        tables = f"flow_tables={','.join(named)}"
+        self.vsctl(*created[1:], "--", "set", "Bridge", BRIDGE, tables)
+
+    def prepare_zone(self, zone: int) -> None:
+        """Give a zone the kernel's timeouts."""
+        policy = [f"{name}={value}" for name, value in _ZONE_TIMEOUTS_S.items()]
+        datapath = "netdev" if self._is_netdev() else "system"
+        self.vsctl("--may-exist", "add-zone-tp", datapath, f"zone={zone}", *policy)
+
+    def _is_netdev(self) -> bool:
+        return "netdev@" in self.appctl("dpif/show")
+
+
+def _result(command: str, answer: dict[str, object]) -> str:
+    if answer.get("error"):
+        raise OvsError(f"{command}: {str(answer['error']).strip()}")
+    return str(answer.get("result") or "")
+
+
+def _answer(channel: socket.socket) -> dict[str, object]:
+    received = b""
+    while True:
+        piece = channel.recv(_READ_BYTES)
+        received += piece
+        if not piece:
+            raise OvsError("ovs-vswitchd closed the connection")
+        if received.endswith(b"}"):
+            try:
+                answer: dict[str, object] = json.loads(received)
+                return answer
+            except json.JSONDecodeError:
+                continue

@@ -1,0 +1,191 @@
+"""A connected switch: requests that block their caller, and what was sent.
+
+OVS counts packets in its datapath and credits them to rules half a second
+later, by the rules of that moment.  So before rules change, what has been
+counted is credited (``_credit``); changes that come up meanwhile go together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+import eventlet.event
+
+from controller.hypervisor import Hypervisor
+from controller.openflow import decode, encode, messages
+from controller.openflow.decode import Counted
+from controller.ovs import Ovs, OvsError
+from controller.pipeline import UNUSED_RULE
+from controller.rules import AddRule, Owner
+
+LOG = logging.getLogger("ct_offload")
+_TIMEOUT_S = 10.0
+_FIRST_XID = 0x10000000
+
+
+class NotConnected(Exception):
+    """The hypervisor's switch is not there, or did not answer in time."""
+
+
+class Switch:
+    """One hypervisor's switch; connected while ``datapath`` is set."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self.hypervisor = hypervisor
+        self.datapath: Any = None
+        self.ready = eventlet.event.Event()
+        self.ovs = Ovs(hypervisor.config.ovs_dir)
+        self._xids = itertools.count(_FIRST_XID)
+        self._waiting: dict[int, eventlet.event.Event] = {}
+        self._counted: dict[int, list[Counted]] = {}
+        self._zones: set[int] = set()
+        self._flushing = False
+        self.installed = False
+
+    def connected(self, datapath: Any) -> None:
+        """A connection came up: tell it everything."""
+        self.datapath = datapath
+        self.hypervisor.connected()
+        for port in datapath.ports.values():
+            self.hypervisor.port_appeared(port.name.decode(), port.port_no)
+        self.flush()
+        eventlet.spawn_n(self._become_ready)
+
+    def disconnected(self) -> None:
+        """The connection is gone: nobody waits for it any longer."""
+        self.datapath = None
+        for waiting in list(self._waiting.values()):
+            waiting.send_exception(NotConnected("the switch went away"))
+        self._waiting.clear()
+
+    def flush_soon(self) -> None:
+        """Send the outbox, soon; what comes up until then goes with it."""
+        if self.hypervisor.outbox and not self._flushing:
+            self._flushing = True
+            eventlet.spawn_n(self._flush_all)
+
+    def flush(self) -> None:
+        """Send the outbox; without a connection it is told at the next one."""
+        outbox = self.hypervisor.take_outbox()
+        if outbox and self.datapath is not None:
+            self.datapath.send(messages.encoded(self.hypervisor.epoch, outbox))
+
+    def settled(self) -> None:
+        """Send the outbox and wait until the switch has carried it out."""
+        self._credit()
+        self.flush()
+        if self.datapath is not None:
+            self._request(encode.barrier_request)
+
+    def counters(self, owner: Owner) -> list[Counted]:
+        """The counters of all rules of a kind, up to this moment."""
+        self._credit()
+        epoch = self.hypervisor.epoch
+        of_cookie = encode.cookie(epoch, owner, 0)
+        mask = encode.EPOCH_MASK | encode.OWNER_MASK
+        counted: list[Counted] = self._request(
+            lambda xid: encode.flow_stats_request(xid, of_cookie, mask)
+        )
+        return counted
+
+    def appctl(self, command: str, *arguments: str) -> str:
+        """What ovs-vswitchd answers to a command."""
+        return self.ovs.appctl(command, *arguments)
+
+    def prepare_zone(self, zone: int) -> None:
+        """Give a zone the kernel's conntrack timeouts, once."""
+        if zone not in self._zones:
+            self.ovs.prepare_zone(zone)
+            self._zones.add(zone)
+
+    def counted(self, xid: int, buf: bytes) -> None:
+        """A part of the answer to ``counters``."""
+        part, more = decode.flow_stats(buf)
+        self._counted.setdefault(xid, []).extend(part)
+        if not more:
+            self.answered(xid, self._counted.pop(xid))
+
+    def answered(self, xid: int, answer: Any = None) -> None:
+        """An answer to a request of ours."""
+        waiting = self._waiting.pop(xid, None)
+        if waiting is not None:
+            waiting.send(answer)
+
+    def _request(self, encode_with: Callable[[int], bytes]) -> Any:
+        if self.datapath is None:
+            raise NotConnected("the switch is not connected")
+        xid = next(self._xids)
+        event = self._waiting[xid] = eventlet.event.Event()
+        self.datapath.send(encode_with(xid))
+        with eventlet.Timeout(_TIMEOUT_S, NotConnected("the switch does not answer")):
+            return event.wait()
+
+    def _flush_all(self) -> None:
+        try:
+            while self.hypervisor.outbox and self.datapath is not None:
+                self._credit()
+                self.flush()
+        except NotConnected as error:
+            LOG.debug("%s", error)
+        finally:
+            self._flushing = False
+
+    def _credit(self) -> None:
+        """Have the datapath's counters credited to the rules there are now.
+
+        A rule put in again as it is changes nothing, but lets OVS look at all
+        its datapath flows at once.
+        """
+        if self.datapath is None:
+            return
+        datapath, epoch = self.datapath, self.hypervisor.epoch
+        again = messages.encoded(epoch, [AddRule(UNUSED_RULE)])
+        try:
+            self.ovs.credit_counters(lambda: datapath.send(again))
+        except OvsError as error:
+            LOG.warning("%s", error)
+
+    def _become_ready(self) -> None:
+        """Ready when the pipeline is in and every device has its port."""
+        try:
+            self.ovs.name_tables()
+            self._request(encode.barrier_request)
+        except (NotConnected, OvsError) as error:
+            LOG.error("%s: not ready: %s", self.hypervisor.config.name, error)
+            return
+        self.installed = True
+        self.ports_changed()
+
+    def ports_changed(self) -> None:
+        """Tell who waits for it that all devices are there."""
+        known = self.hypervisor.ports_known
+        if self.installed and known and not self.ready.ready():
+            self.ready.send(True)
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know for somebody who debugs."""
+        hypervisor = self.hypervisor
+        entries = list(hypervisor.act_ct)
+        return {
+            "connected": self.datapath is not None,
+            "hw_tc_offload": hypervisor.filters.offload,
+            "filters": len(hypervisor.filters),
+            "filters_in_hw": sum(each.in_hw for each in hypervisor.filters),
+            "entries": len(entries),
+            "entries_in_hw": sum(entry.in_hardware for entry in entries),
+            "copies": dict(hypervisor.copies),
+            "failures": dict(hypervisor.failures),
+            "refused": dict(hypervisor.act_ct.refused),
+            "refusals": [
+                {
+                    "zone": refusal.zone,
+                    "connection": str(refusal.original),
+                    "reason": refusal.reason,
+                }
+                for refusal in hypervisor.act_ct.refusals
+            ],
+        }
