@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controller.ct_entries import CtEntries, Timeouts
 from controller.filters import Device, DeviceKind
-from controller.installed import InstalledFilter, InstalledFilters
+from controller.installed import Count, InstalledFilter, InstalledFilters
 from controller.openflow.decode import Failed, Removed
 from controller.openflow.entries import entry_id_of
 from controller.pipeline import port_rule, static_rules
@@ -137,9 +137,9 @@ class Hypervisor:
         """A rule is gone: a filter's counters are kept, an entry has aged."""
         if removed.owner == Owner.FILTER:
             installed = self.filters.get(removed.owner_id)
-            half = installed.half_of(removed.table) if installed else None
-            if half is not None:
-                half.add(removed.packets, removed.bytes)
+            if installed is not None:
+                count = Count(removed.packets, removed.bytes)
+                installed.had_counted(removed.table, count)
         elif removed.owner == Owner.ENTRY and removed.idle:
             entry_id = entry_id_of(removed.owner_id)
             self.act_ct.idle(entry_id, now_s, removed.idle_timeout_s)

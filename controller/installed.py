@@ -20,22 +20,23 @@ OFF = "hw-tc-offload is off"
 SKIPPED = "skip_hw"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Count:
     """Packets and bytes."""
 
     packets: int = 0
     bytes: int = 0
 
-    def add(self, packets: int, octets: int) -> None:
-        """Count some more."""
-        self.packets += packets
-        self.bytes += octets
+    def __add__(self, other: Count) -> Count:
+        return Count(self.packets + other.packets, self.bytes + other.bytes)
+
+    def __sub__(self, other: Count) -> Count:
+        return Count(self.packets - other.packets, self.bytes - other.bytes)
 
 
 @dataclass(slots=True)
 class InstalledFilter:
-    """A filter, its rules, and what rules it had before have counted.
+    """A filter, its rules, and by table what rules it had before have counted.
 
     ``why_not`` is the reason it is not in hardware, "" if it is.
     """
@@ -46,8 +47,7 @@ class InstalledFilter:
     software: list[Rule] = field(default_factory=list)
     hardware: list[Rule] = field(default_factory=list)
     why_not: str = ""
-    software_before: Count = field(default_factory=Count)
-    hardware_before: Count = field(default_factory=Count)
+    before: dict[int, Count] = field(default_factory=dict)
     used_s: float = 0.0
     first_used_s: float = 0.0
     seen_packets: int = 0
@@ -57,15 +57,9 @@ class InstalledFilter:
         """Did hardware take it?"""
         return not self.why_not
 
-    def half_of(self, table: int) -> Count | None:
-        """Which counter a rule of this filter in ``table`` belongs to.
-
-        A filter with ct counts its hits behind the lookup, in post_ct.
-        """
-        if table == Table.SW_CHAIN:
-            return self.software_before
-        counting = Table.HW_POST_CT if self.fte_ids else Table.HW_CHAIN
-        return self.hardware_before if table == counting else None
+    def had_counted(self, table: int, count: Count) -> None:
+        """A rule of this filter is gone: keep what it counted."""
+        self.before[table] = self.before.get(table, Count()) + count
 
 
 class InstalledFilters:

@@ -1,8 +1,10 @@
 """A connected switch: requests that block their caller, and what was sent.
 
 OVS counts packets in its datapath and credits them to rules half a second
-later, by the rules of that moment.  So before rules change, what has been
-counted is credited (``_credit``); changes that come up meanwhile go together.
+later, by the rules of that moment.  So before rules are removed, what has been
+counted is credited (``_credit``); what comes up meanwhile goes with it.  Rules
+are added at once: a packet more in software costs more than a wrong credit,
+which ``counters.py`` mends.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from controller.openflow import decode, encode, messages
 from controller.openflow.decode import Counted
 from controller.ovs import Ovs, OvsError
 from controller.pipeline import UNUSED_RULE
-from controller.rules import AddRule, Owner
+from controller.rules import AddRule, DeleteEntry, DeleteRule, Owner
 
 LOG = logging.getLogger("ct_offload")
 _TIMEOUT_S = 10.0
 _FIRST_XID = 0x10000000
+_REMOVALS = (DeleteRule, DeleteEntry)
 
 
 class NotConnected(Exception):
@@ -127,7 +130,8 @@ class Switch:
     def _flush_all(self) -> None:
         try:
             while self.hypervisor.outbox and self.datapath is not None:
-                self._credit()
+                if any(isinstance(m, _REMOVALS) for m in self.hypervisor.outbox):
+                    self._credit()
                 self.flush()
         except NotConnected as error:
             LOG.debug("%s", error)

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.commands.answer import Answer, Switch
+from controller.counters import Tally, tally
 from controller.hypervisor import Hypervisor
 from controller.installed import Count, InstalledFilter
-from controller.openflow.decode import Counted
-from controller.rules import Owner, Table
+from controller.rules import Owner
 from offload import tc
-from offload.cls_api import Filter
 from offload.errors import KernelError, TcError, Unsupported
 
 _ETHERNET_HEADER_BYTES = 14
@@ -138,21 +137,18 @@ class _Session:
 
     def _shown(self, device: str) -> list[tc.Shown]:
         """The device's filters with what each half has counted."""
-        counted: dict[int, list[Counted]] = {}
-        for rule in self._switch.counters(Owner.FILTER):
-            counted.setdefault(rule.owner_id, []).append(rule)
-        shown = []
-        for filter_ in self._hypervisor.filters.classifier.block(device):
-            installed = self._hypervisor.filters.get(filter_.id)
-            if installed is not None:
-                rules = counted.get(filter_.id, [])
-                shown.append(self._one(installed, filter_, rules))
-        return shown
+        filters = self._hypervisor.filters
+        standing = [
+            installed
+            for filter_ in filters.classifier.block(device)
+            if (installed := filters.get(filter_.id)) is not None
+        ]
+        tallies = tally(standing, self._switch.counters(Owner.FILTER))
+        return [self._one(tallies[each.filter.id]) for each in standing]
 
-    def _one(
-        self, installed: InstalledFilter, filter_: Filter, rules: list[Counted]
-    ) -> tc.Shown:
-        software, hardware = _counters(installed, rules)
+    def _one(self, tally_: Tally) -> tc.Shown:
+        installed, filter_ = tally_.installed, tally_.installed.filter
+        software, hardware = _at_ingress(tally_.software), _whole(tally_.hardware)
         self._note_use(installed, software.packets + hardware.packets)
         states = tuple(
             tc.ActionState(index, software, hardware)
@@ -189,27 +185,15 @@ class _Session:
         )
 
 
-def _counters(
-    installed: InstalledFilter, rules: list[Counted]
-) -> tuple[tc.Counters, tc.Counters]:
-    """(software, hardware): what stands in the switch and what stood before."""
-    software = Count(
-        installed.software_before.packets, installed.software_before.bytes
+def _at_ingress(count: Count) -> tc.Counters:
+    """Software counts where the kernel has taken the Ethernet header off."""
+    return tc.Counters(
+        count.packets, count.bytes - _ETHERNET_HEADER_BYTES * count.packets
     )
-    hardware = Count(
-        installed.hardware_before.packets, installed.hardware_before.bytes
-    )
-    for rule in rules:
-        half = installed.half_of(rule.table)
-        if half is not None:
-            side = software if rule.table == Table.SW_CHAIN else hardware
-            side.add(rule.packets, rule.bytes)
-    # tc counts at ingress, where the kernel has taken the Ethernet header off.
-    software_bytes = software.bytes - _ETHERNET_HEADER_BYTES * software.packets
-    return (
-        tc.Counters(software.packets, software_bytes),
-        tc.Counters(hardware.packets, hardware.bytes),
-    )
+
+
+def _whole(count: Count) -> tc.Counters:
+    return tc.Counters(count.packets, count.bytes)
 
 
 def _ingress_only(hook: tc.Hook) -> None:

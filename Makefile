@@ -1,0 +1,42 @@
+# make help lists what there is. ARGS go to the program behind a target: make demo ARGS='--json out.json'
+
+SHELL := /bin/bash
+export PATH := $(PATH):/usr/sbin:/sbin
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test check unit e2e format clean root
+
+help:  ## list the targets
+	@awk -F ':[^#]*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "demo, test and e2e need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
+
+setup:  ## install what is missing: system packages and .venv
+	@scripts/install.sh
+
+demo: root setup  ## run the cover letter from end to end
+	@$(PYTHON) -m demo $(ARGS)
+
+test: root setup  ## run every check and every test
+	@$(PYTHON) scripts/run_checks.py $(ARGS)
+
+check: setup  ## formatting, lint, types and import contracts only
+	@$(PYTHON) scripts/run_checks.py format imports lint types layers
+
+unit: setup  ## unit tests only (no root)
+	@$(PYTHON) -m pytest tests/unit $(ARGS)
+
+e2e: root setup  ## end-to-end tests only
+	@$(PYTHON) -m pytest tests/e2e $(ARGS)
+
+format: setup  ## rewrite the sources as the formatters want them
+	@$(PYTHON) -m isort . && $(PYTHON) -m black .
+
+clean:  ## remove .venv and every cache (system packages stay)
+	@rm -rf .venv .cache build ./*.egg-info .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+root:
+	$(if $(filter 0,$(shell id -u)),@:,$(error $(firstword $(MAKECMDGOALS)) needs root: sudo make $(MAKECMDGOALS)))

@@ -1,0 +1,97 @@
+"""Filters' counters: what software and hardware did, from what rules counted.
+
+OVS credits what its datapath counted by the rules of a later moment (see
+``Switch.credit``).  Packets that went through ct() are told for certain, since
+they came back from it on a datapath flow of its own: sw_post_ct is exact, and
+so is the sum of both halves in front of it.  A ct filter's hardware count is
+therefore that sum without sw_post_ct's.  What was credited to hardware wrongly
+for it was so in the chain it leads to as well, and is taken off there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from controller.installed import Count, InstalledFilter
+from controller.openflow.decode import Counted
+from controller.rules import Table
+from offload.actions import Verb
+
+
+@dataclass(slots=True)
+class Tally:
+    """One filter's two counts, and what was wrongly credited to hardware."""
+
+    installed: InstalledFilter
+    software: Count
+    hardware: Count
+    excess: Count = field(default_factory=Count)
+
+
+def tally(
+    filters: Iterable[InstalledFilter], counted: Iterable[Counted]
+) -> dict[int, Tally]:
+    """The counts of every filter of one device, by filter id."""
+    by_table: dict[int, dict[int, Count]] = {}
+    for rule in counted:
+        tables = by_table.setdefault(rule.owner_id, {})
+        count = Count(rule.packets, rule.bytes)
+        # With two ct actions the first has the larger count, which is the filter's.
+        tables[rule.table] = max(count, tables.get(rule.table, Count()))
+    made = {
+        each.filter.id: _one(each, by_table.get(each.filter.id, {})) for each in filters
+    }
+    _take_off_excess(made.values())
+    return made
+
+
+def _one(installed: InstalledFilter, now: dict[int, Count]) -> Tally:
+    def total(table: Table) -> Count:
+        return now.get(table, Count()) + installed.before.get(table, Count())
+
+    if not installed.fte_ids:
+        return Tally(installed, total(Table.SW_CHAIN), total(Table.HW_CHAIN))
+    in_front, hits = total(Table.SW_CHAIN), total(Table.HW_POST_CT)
+    if not hits.packets:
+        return Tally(installed, in_front, Count())
+    tracked = total(Table.SW_POST_CT)
+    hardware = (hits + in_front) - tracked
+    return Tally(installed, tracked, hardware, hits - hardware)
+
+
+def _take_off_excess(tallies: Iterable[Tally]) -> None:
+    """Spread what each chain got too much over those it was credited to."""
+    tallies = list(tallies)
+    for each in tallies:
+        if not each.excess.packets:
+            continue
+        chain = _leads_to(each.installed)
+        there = [
+            other
+            for other in tallies
+            if other.installed.filter.chain == chain and other.hardware.packets
+        ]
+        _spread(each.excess, there)
+
+
+def _leads_to(installed: InstalledFilter) -> int | None:
+    """The chain a filter's actions end in."""
+    for action in installed.filter.actions:
+        if action.control.verb is Verb.GOTO_CHAIN:
+            return action.control.chain
+    return None
+
+
+def _spread(excess: Count, over: list[Tally]) -> None:
+    """Take ``excess`` off, from each in proportion to what it has."""
+    packets, octets = excess.packets, excess.bytes
+    whole = sum(each.hardware.packets for each in over)
+    whole_bytes = sum(each.hardware.bytes for each in over)
+    for each in over:
+        own, own_bytes = each.hardware.packets, each.hardware.bytes
+        share = packets * own // whole if whole else 0
+        share_bytes = octets * own_bytes // whole_bytes if whole_bytes else 0
+        each.hardware = each.hardware - Count(share, share_bytes)
+        packets, octets = packets - share, octets - share_bytes
+        whole, whole_bytes = whole - own, whole_bytes - own_bytes

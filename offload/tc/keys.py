@@ -1,0 +1,269 @@
+"""How flower's keys are written, each kind's parser and printer side by side.
+
+Source: iproute2 tc/f_flower.c, tc/tc_util.c:print_masked_type
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from offload.errors import Unsupported
+from offload.flower import (
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    CtState,
+    Key,
+    KeyMatch,
+    Kind,
+)
+from offload.tc.addresses import parse_mac, parse_prefix, show_mac
+from offload.tc.answer import Answer
+from offload.tc.labels import parse_label, show_label
+from offload.tc.numbers import masked, prefix_length, unsigned
+from offload.tc.words import Words, abbreviates
+
+ENDPOINT_PROTOCOLS = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
+_IP_PROTOCOLS = {
+    "tcp": (IPPROTO_TCP, (ETH_P_IP, ETH_P_IPV6)),
+    "udp": (IPPROTO_UDP, (ETH_P_IP, ETH_P_IPV6)),
+    "sctp": (IPPROTO_SCTP, (ETH_P_IP, ETH_P_IPV6)),
+    "icmp": (IPPROTO_ICMP, (ETH_P_IP,)),
+    "icmpv6": (IPPROTO_ICMPV6, (ETH_P_IPV6,)),
+}
+_IP_PROTOCOL_NAMES = {number: name for name, (number, _) in _IP_PROTOCOLS.items()}
+_ICMP = ((ETH_P_IP, IPPROTO_ICMP), (ETH_P_IPV6, IPPROTO_ICMPV6))
+# In tc's order, which is also the order it prints them in.
+_CT_STATES = {
+    "trk": CtState.TRK,
+    "new": CtState.NEW,
+    "est": CtState.EST,
+    "rel": CtState.REL,
+    "inv": CtState.INV,
+    "rpl": CtState.RPL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What the keys before said of the packet; some keys depend on it."""
+
+    eth_type: int
+    ip_proto: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A parsed value, its mask, and how wide the key must be."""
+
+    value: int
+    mask: int
+    bits: int | None = None
+
+
+Parser = Callable[[Words, str, Layers, Key], "Asked | None"]
+Printer = Callable[[Answer, str, KeyMatch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """How one kind of key is read and printed; None is ``Illegal "KEY"``."""
+
+    parse: Parser
+    show: Printer
+
+
+def _line(answer: Answer, name: str, value: str) -> None:
+    answer.put_named(name, value)
+
+
+def _asked(pair: tuple[int, int] | None) -> Asked | None:
+    return None if pair is None else Asked(*pair)
+
+
+def _exact(key: Key, value: int | None) -> Asked | None:
+    return None if value is None else Asked(value, key.full_mask)
+
+
+def _parse_mac(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    text, slash, mask_text = word.partition("/")
+    value = parse_mac(words, text)
+    if value is None or not slash:
+        return _exact(key, value)
+    bits = unsigned(mask_text, 32, 10)
+    mask = parse_mac(words, mask_text) if bits is None else _mac_mask(bits)
+    return None if mask is None else Asked(value, mask)
+
+
+def _mac_mask(bits: int) -> int:
+    """tc shifts the mask in 64 bits; past 48 its first bits fall off."""
+    full = (1 << 48) - 1
+    return (full << (64 - bits) % 64 & (1 << 64) - 1) >> 16
+
+
+def _show_mac(answer: Answer, name: str, match: KeyMatch) -> None:
+    length = prefix_length(match.mask, 48)
+    text = show_mac(match.value)
+    if length is None:
+        text += f"/{show_mac(match.mask)}"
+    elif length < 48:
+        text += f"/{length}"
+    _line(answer, name, text)
+
+
+def _parse_number(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    return _asked(masked(word, key.bits))
+
+
+def _show_number(answer: Answer, name: str, match: KeyMatch) -> None:
+    answer.newline()
+    answer.say("  ")
+    answer.put_masked(name, match.value, match.mask, match.key.full_mask)
+
+
+def _parse_tos(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    text, slash, mask_text = word.partition("/")
+    value = unsigned(text, 8, 10)
+    value = unsigned(text, 8, 16) if value is None else value
+    mask = unsigned(mask_text, 8, 16) if slash else key.full_mask
+    return None if value is None or mask is None else Asked(value, mask)
+
+
+def _parse_icmp(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    if (layers.eth_type, layers.ip_proto) not in _ICMP:
+        return None
+    return _asked(masked(word, 8, 10))
+
+
+def _show_icmp(answer: Answer, name: str, match: KeyMatch) -> None:
+    mask = "" if match.mask == match.key.full_mask else f"/{match.mask}"
+    _line(answer, f"icmp_{name}", f"{match.value}{mask}")
+
+
+def _parse_tunnel(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    return _exact(key, unsigned(word, key.bits, 10))
+
+
+def _show_tunnel_id(answer: Answer, name: str, match: KeyMatch) -> None:
+    answer.put_named(name, match.value)
+
+
+def _parse_ip_proto(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    known = next((k for k in _IP_PROTOCOLS if abbreviates(word, k)), None)
+    number, eth_types = _IP_PROTOCOLS.get(
+        known or "", (unsigned(word, 8, 16), (ETH_P_IP, ETH_P_IPV6))
+    )
+    if layers.eth_type not in eth_types:
+        words.say('Illegal "eth_type" for ip proto')
+        return None
+    return _exact(key, number)
+
+
+def _show_ip_proto(answer: Answer, name: str, match: KeyMatch) -> None:
+    known = _IP_PROTOCOL_NAMES.get(match.value, f"{match.value:02x}")
+    _line(answer, name, known)
+
+
+def _parse_address(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    versions = {ETH_P_IP: 4, ETH_P_IPV6: 6, 0: None}
+    eth_type = 0 if key.keyword.startswith("enc_") else layers.eth_type
+    if eth_type not in versions:
+        return None
+    prefix = parse_prefix(words, word, versions[eth_type])
+    return Asked(int(prefix.address), prefix.mask, prefix.address.max_prefixlen)
+
+
+def _show_address(answer: Answer, name: str, match: KeyMatch) -> None:
+    make = IPv4Address if match.key.kind is Kind.IPV4 else IPv6Address
+    length = prefix_length(match.mask, match.key.bits)
+    text = str(make(match.value))
+    if length is None:
+        text += f"/{make(match.mask)}"
+    elif length < match.key.bits:
+        text += f"/{length}"
+    _line(answer, name, text)
+
+
+def _parse_port(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    """``P``, ``V/M`` or ``P-Q``; port 0 only under a mask."""
+    low, dash, high = word.partition("-")
+    first = unsigned(low, 16, 10)
+    last = unsigned(high, 16, 10) if dash else 0
+    if first is None or last is None:
+        pair = masked(low, 16) if "/" in low else None
+        return _asked(pair) if layers.ip_proto in ENDPOINT_PROTOCOLS else None
+    if first and last:
+        _refuse_range(words, first, last, key)
+    legal = first and layers.ip_proto in ENDPOINT_PROTOCOLS
+    return _exact(key, first) if legal else None
+
+
+def _refuse_range(words: Words, first: int, last: int, key: Key) -> None:
+    if last <= first:
+        words.decline(
+            "max value should be greater than min value", f'Illegal "{key.keyword}"'
+        )
+    raise Unsupported(f"{key.keyword} range: not supported by the testbed yet")
+
+
+def _parse_tcp_flags(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    return _asked(masked(word, key.bits, 16))
+
+
+def _show_tcp_flags(answer: Answer, name: str, match: KeyMatch) -> None:
+    _line(answer, name, f"{match.value:#x}/{match.mask:x}")
+
+
+def _parse_ct_state(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    value = mask = 0
+    for at in range(0, len(word), 4):
+        sign, flag = word[at], _CT_STATES.get(word[at + 1 : at + 4])
+        if sign not in "+-" or flag is None:
+            return None
+        mask |= flag.value
+        value |= flag.value if sign == "+" else 0
+    return Asked(value, mask)
+
+
+def show_ct_state(value: int, mask: int) -> str:
+    """A run of flags with their signs, as tc prints them."""
+    return "".join(
+        f"{'+' if value & flag.value else '-'}{name}"
+        for name, flag in _CT_STATES.items()
+        if mask & flag.value
+    )
+
+
+def _show_ct_state(answer: Answer, name: str, match: KeyMatch) -> None:
+    _line(answer, name, show_ct_state(match.value, match.mask))
+
+
+def _parse_label(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    return Asked(*parse_label(words, word))
+
+
+def _show_label(answer: Answer, name: str, match: KeyMatch) -> None:
+    _line(answer, name, show_label(match.value, match.mask))
+
+
+SYNTAX = {
+    Kind.MAC: Syntax(_parse_mac, _show_mac),
+    Kind.NUMBER: Syntax(_parse_number, _show_number),
+    Kind.TOS: Syntax(_parse_tos, _show_number),
+    Kind.ICMP: Syntax(_parse_icmp, _show_icmp),
+    Kind.TUNNEL_ID: Syntax(_parse_tunnel, _show_tunnel_id),
+    Kind.TUNNEL_PORT: Syntax(_parse_tunnel, _show_number),
+    Kind.IP_PROTO: Syntax(_parse_ip_proto, _show_ip_proto),
+    Kind.IPV4: Syntax(_parse_address, _show_address),
+    Kind.IPV6: Syntax(_parse_address, _show_address),
+    Kind.PORT: Syntax(_parse_port, _show_number),
+    Kind.TCP_FLAGS: Syntax(_parse_tcp_flags, _show_tcp_flags),
+    Kind.CT_STATE: Syntax(_parse_ct_state, _show_ct_state),
+    Kind.CT_LABEL: Syntax(_parse_label, _show_label),
+}

@@ -1,0 +1,185 @@
+"""``tc filter show`` and ``get``: filters in tc's own words.
+
+The kernel dumps a line for each (chain, prio), then each filter in it.
+Source: iproute2 tc/tc_filter.c:print_filter, tc/f_flower.c:flower_print_opt,
+tc/m_action.c:tc_print_one_action, net/sched/cls_api.c:tcf_chain_dump
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from offload.actions import Action
+from offload.flower import Match
+from offload.tc.actions import show_action
+from offload.tc.answer import Answer
+from offload.tc.command import FilterGet, FilterShow, Hook, Options
+from offload.tc.flower import show_match
+from offload.tc.protocols import show_protocol
+from offload.tc.stats import ActionState, Times, show_stats, show_times
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A filter as it is shown; ``states`` has one for each action."""
+
+    device: str
+    chain: int
+    prio: int
+    protocol: int
+    handle: int
+    match: Match
+    actions: tuple[Action, ...]
+    states: tuple[ActionState, ...]
+    skip_sw: bool = False
+    skip_hw: bool = False
+    in_hw: bool = False
+    in_hw_count: int = 1
+    times: Times = Times()
+    hook: Hook = Hook.INGRESS
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the command said itself: tc does not repeat it."""
+
+    hook: bool = True
+    prio: int | None = None
+    protocol: int = 0
+    chain: int | None = None
+
+
+def show(
+    device: str,
+    entries: Sequence[Shown],
+    statistics: bool = False,
+    json: bool = False,
+    pretty: bool = False,
+) -> str:
+    """What ``tc filter show dev DEVICE ingress`` prints of ``entries``."""
+    options = Options(statistics=statistics, json=json, pretty=pretty)
+    return answer_show(FilterShow(device, options=options), entries)
+
+
+def answer_show(command: FilterShow, entries: Iterable[Shown]) -> str:
+    """What tc prints for ``command`` when there are ``entries``."""
+    asked = (entry for entry in entries if _is_asked(command, entry))
+    known = _Known(True, command.prio, command.protocol, command.chain)
+    answer = _new_answer(command.options)
+    ordered = sorted(asked, key=lambda entry: (entry.chain, entry.prio, entry.handle))
+    for _, group in groupby(ordered, key=lambda entry: (entry.chain, entry.prio)):
+        filters = list(group)
+        with answer.object():
+            _show_header(answer, filters[0], known)
+            answer.newline()
+        for entry in filters:
+            _show_filter(answer, entry, known, command.options)
+    return _printed(answer, command.options)
+
+
+def answer_get(command: FilterGet, entry: Shown) -> str:
+    """What tc prints for ``command`` when the filter is ``entry``."""
+    answer = _new_answer(command.options)
+    _show_filter(answer, entry, _Known(hook=False), command.options)
+    return _printed(answer, command.options)
+
+
+def _is_asked(command: FilterShow, entry: Shown) -> bool:
+    return (
+        entry.device == command.device
+        and entry.hook is command.hook
+        and command.chain in (None, entry.chain)
+        and command.prio in (None, entry.prio)
+        and command.protocol in (0, entry.protocol)
+    )
+
+
+def _new_answer(options: Options) -> Answer:
+    return Answer("\\" if options.oneline else "\n")
+
+
+def _printed(answer: Answer, options: Options) -> str:
+    return answer.json(options.pretty) if options.json else answer.text
+
+
+def _show_header(answer: Answer, entry: Shown, known: _Known) -> None:
+    answer.say("filter ")
+    if not known.hook:
+        hook = entry.hook.name.lower()
+        answer.put(hook, True, f"{hook} ")
+    if not known.protocol:
+        protocol = show_protocol(entry.protocol)
+        answer.put("protocol", protocol, f"protocol {protocol} ")
+    if not known.prio:
+        answer.put("pref", entry.prio, f"pref {entry.prio} ")
+    answer.put("kind", "flower", "flower ")
+    if known.chain is None:
+        answer.put("chain", entry.chain, f"chain {entry.chain} ")
+
+
+def _show_filter(answer: Answer, entry: Shown, known: _Known, options: Options) -> None:
+    with answer.object():
+        _show_header(answer, entry, known)
+        with answer.object("options"):
+            answer.put("handle", entry.handle, f"handle {entry.handle:#x} ")
+            show_match(answer, entry.match)
+            _show_flags(answer, entry)
+            if entry.actions:
+                _show_actions(answer, entry, options.statistics)
+        answer.newline()
+
+
+def _show_flags(answer: Answer, entry: Shown) -> None:
+    for flag, is_set in (("skip_hw", entry.skip_hw), ("skip_sw", entry.skip_sw)):
+        if is_set:
+            _show_flag(answer, flag)
+    _show_flag(answer, "in_hw" if entry.in_hw else "not_in_hw")
+    if entry.in_hw:
+        count = entry.in_hw_count
+        answer.put("in_hw_count", count, f" in_hw_count {count}")
+
+
+def _show_flag(answer: Answer, flag: str) -> None:
+    answer.newline()
+    answer.put(flag, True, f"  {flag}")
+
+
+def _show_actions(answer: Answer, entry: Shown, statistics: bool) -> None:
+    both = zip(entry.actions, entry.states, strict=True)
+    with answer.array("actions"):
+        for order, (action, state) in enumerate(both, 1):
+            with answer.object():
+                answer.newline()
+                answer.put("order", order, f"\taction order {order}: ")
+                _show_action(answer, action, state, entry, statistics)
+
+
+def _show_action(
+    answer: Answer,
+    action: Action,
+    state: ActionState,
+    entry: Shown,
+    statistics: bool,
+) -> None:
+    before_index = show_action(answer, action)
+    answer.newline()
+    answer.put("index", state.index, f"{before_index}index {state.index}")
+    answer.put("ref", state.ref, f" ref {state.ref}")
+    answer.put("bind", state.bind, f" bind {state.bind}")
+    if statistics:
+        show_times(answer, entry.times)
+    answer.newline()
+    if statistics:
+        show_stats(answer, state)
+    if entry.in_hw:
+        _show_used_hw_stats(answer)
+
+
+def _show_used_hw_stats(answer: Answer) -> None:
+    """mlx5 counts with a delay; the kernel says so once it is in hardware."""
+    answer.say("\tused_hw_stats")
+    with answer.array("used_hw_stats"):
+        answer.put(None, "delayed", " delayed")
+    answer.newline()

@@ -1,0 +1,216 @@
+"""The kernel's dump of a filter as netlink bytes, for the system's tc to print.
+
+``tc monitor file FILE`` prints messages from a file, so tc's own printers can
+be asked about filters that the running kernel cannot hold.
+Source: include/uapi/linux/pkt_cls.h, include/uapi/linux/tc_act/*.h
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+
+from offload.actions import Action, Ct, Gact, Mirred, NatKind, TunnelKeySet, Verb
+from offload.flower import ETH_P_ALL, ETH_P_IP, Key, KeyMatch
+from offload.tc import Counters, Shown
+from offload.tc.stats import ActionState
+
+RTM_NEWTFILTER = 44
+LOOPBACK = 1
+
+_KEYS = {
+    Key.DST_MAC: (4, 5),
+    Key.SRC_MAC: (6, 7),
+    Key.IP_PROTO: (9, None),
+    Key.SRC_IPV4: (10, 11),
+    Key.DST_IPV4: (12, 13),
+    Key.SRC_IPV6: (14, 15),
+    Key.DST_IPV6: (16, 17),
+    Key.ENC_KEY_ID: (26, None),
+    Key.ENC_SRC_IPV4: (27, 28),
+    Key.ENC_DST_IPV4: (29, 30),
+    Key.ENC_SRC_IPV6: (31, 32),
+    Key.ENC_DST_IPV6: (33, 34),
+    Key.ENC_DST_PORT: (45, 46),
+    Key.TCP_FLAGS: (71, 72),
+    Key.IP_TOS: (73, 74),
+    Key.IP_TTL: (75, 76),
+    Key.CT_STATE: (91, 92),
+    Key.CT_ZONE: (93, 94),
+    Key.CT_MARK: (95, 96),
+    Key.CT_LABEL: (97, 98),
+}
+_LITTLE = (Key.CT_STATE, Key.CT_ZONE, Key.CT_MARK, Key.CT_LABEL)
+_PORTS = {6: ((18, 35), (19, 36)), 17: ((20, 37), (21, 38)), 132: ((41, 39), (42, 40))}
+_ICMP = {True: ((51, 52), (49, 50)), False: ((55, 56), (53, 54))}
+
+
+def attr(kind: int, payload: bytes) -> bytes:
+    """One attribute, padded."""
+    size = len(payload) + 4
+    return struct.pack("HH", size, kind) + payload + b"\0" * (-size % 4)
+
+
+def nest(kind: int, parts: Iterable[bytes]) -> bytes:
+    """Attributes in one."""
+    return attr(kind, b"".join(parts))
+
+
+def u16(number: int) -> bytes:
+    return struct.pack("H", number)
+
+
+def u32(number: int) -> bytes:
+    return struct.pack("I", number)
+
+
+def be16(number: int) -> bytes:
+    return struct.pack(">H", number)
+
+
+def dump(entries: Iterable[Shown]) -> bytes:
+    """A header for each (chain, prio), then its filters."""
+    out = b""
+    last = None
+    for entry in entries:
+        if (entry.chain, entry.prio) != last:
+            out += _message(entry, 0, b"")
+        last = (entry.chain, entry.prio)
+        out += _message(entry, entry.handle, nest(2, _options(entry)))
+    return out
+
+
+def _message(entry: Shown, handle: int, options: bytes) -> bytes:
+    info = entry.prio << 16 | socket.htons(entry.protocol)
+    tcmsg = struct.pack("BxxxiIII", 0, LOOPBACK, handle, entry.hook.value, info)
+    body = tcmsg + attr(1, b"flower\0") + attr(11, u32(entry.chain)) + options
+    return struct.pack("IHHII", 16 + len(body), RTM_NEWTFILTER, 0, 0, 0) + body
+
+
+def _options(entry: Shown) -> Iterable[bytes]:
+    for asked in entry.match.keys:
+        yield from _key(entry, asked)
+    if entry.match.protocol != ETH_P_ALL:
+        yield attr(8, be16(entry.match.protocol))
+    flags = entry.skip_hw | entry.skip_sw << 1
+    yield attr(22, u32(flags | (4 if entry.in_hw else 8)))
+    if entry.in_hw:
+        yield attr(86, u32(entry.in_hw_count))
+    both = enumerate(zip(entry.actions, entry.states, strict=True), 1)
+    yield nest(3, (_action(n, a, s, entry) for n, (a, s) in both))
+
+
+def _key(entry: Shown, asked: KeyMatch) -> Iterable[bytes]:
+    proto = entry.match.get(Key.IP_PROTO)
+    table = dict(_KEYS)
+    if proto and proto.value in _PORTS:
+        table[Key.SRC_PORT], table[Key.DST_PORT] = _PORTS[proto.value]
+    icmp = _ICMP[entry.match.protocol == ETH_P_IP]
+    table[Key.ICMP_TYPE], table[Key.ICMP_CODE] = icmp
+    value_attr, mask_attr = table[asked.key]
+    size = 2 if asked.key is Key.CT_STATE else (asked.key.bits + 7) // 8
+    order = "little" if asked.key in _LITTLE else "big"
+    yield attr(value_attr, asked.value.to_bytes(size, order))  # type: ignore[arg-type]
+    if mask_attr is not None:
+        mask = asked.mask.to_bytes(size, order)  # type: ignore[arg-type]
+        yield attr(mask_attr, mask)
+
+
+def _action(number: int, action: Action, state: ActionState, entry: Shown) -> bytes:
+    kind, options = _action_options(action, state, entry)
+    hw_stats = attr(9, struct.pack("II", 2, 3)) if entry.in_hw else b""
+    return nest(
+        number,
+        (
+            attr(1, kind.encode() + b"\0"),
+            nest(2, options),
+            nest(4, _stats(state)),
+            hw_stats,
+        ),
+    )
+
+
+def _stats(state: ActionState) -> Iterable[bytes]:
+    yield attr(1, _counters(state.software + state.hardware))
+    yield attr(7, _counters(state.hardware))
+    yield attr(3, struct.pack("IIIII", 0, 0, state.drops, 0, state.overlimits))
+
+
+def _counters(counters: Counters) -> bytes:
+    return struct.pack("QIxxxx", counters.bytes, counters.packets)
+
+
+def _generic(state: ActionState, action: Action) -> bytes:
+    control = action.control
+    verb = control.verb.value | control.chain
+    return struct.pack("IIiii", state.index, 0, verb, state.ref, state.bind)
+
+
+def _times(entry: Shown) -> bytes:
+    times = entry.times
+    seconds = (times.installed_s, times.used_s, 0, times.firstused_s or 0)
+    return struct.pack("QQQQ", *(int(s * 100) for s in seconds))
+
+
+def _action_options(
+    action: Action, state: ActionState, entry: Shown
+) -> tuple[str, list[bytes]]:
+    generic, times = _generic(state, action), _times(entry)
+    match action:
+        case Ct():
+            return "ct", [attr(1, generic), attr(2, times), *_ct(action)]
+        case Gact():
+            return "gact", [attr(2, generic), attr(1, times)]
+        case Mirred():
+            which = {(True, True): 1, (False, True): 2, (True, False): 3}
+            eaction = which.get((action.redirect, action.egress), 4)
+            parms = generic + struct.pack("iI", eaction, LOOPBACK)
+            return "mirred", [attr(2, parms), attr(1, times)]
+        case TunnelKeySet():
+            parms = generic + struct.pack("i", 1)
+            return "tunnel_key", [attr(2, parms), attr(1, times), *_tunnel(action)]
+        case _:
+            parms = generic + struct.pack("i", 2)
+            return "tunnel_key", [attr(2, parms), attr(1, times)]
+
+
+def _tunnel(action: TunnelKeySet) -> Iterable[bytes]:
+    v6 = isinstance(action.src, IPv6Address)
+    yield attr(5 if v6 else 3, action.src.packed)
+    yield attr(6 if v6 else 4, action.dst.packed)
+    if action.key_id is not None:
+        yield attr(7, struct.pack(">I", action.key_id))
+    if action.dst_port:
+        yield attr(9, be16(action.dst_port))
+    yield attr(10, bytes([not action.csum]))
+    if action.tos:
+        yield attr(12, bytes([action.tos]))
+    if action.ttl:
+        yield attr(13, bytes([action.ttl]))
+
+
+def _ct(action: Ct) -> Iterable[bytes]:
+    flags = action.commit | action.force << 1 | action.clear << 2
+    nat = action.nat
+    if nat:
+        kinds = {NatKind.RESTORE: 8, NatKind.SRC: 24, NatKind.DST: 40}
+        flags |= kinds[nat.kind]
+    yield attr(3, u16(flags))
+    if action.clear:
+        return
+    if action.mark and action.mark.mask:
+        yield attr(5, u32(action.mark.value)) + attr(6, u32(action.mark.mask))
+    if action.label and action.label.mask:
+        yield attr(7, action.label.value.to_bytes(16, "little"))
+        yield attr(8, action.label.mask.to_bytes(16, "little"))
+    yield attr(4, u16(action.zone))
+    if nat and nat.addr_min and nat.addr_max:
+        first = 11 if isinstance(nat.addr_min, IPv6Address) else 9
+        yield attr(first, nat.addr_min.packed) + attr(first + 1, nat.addr_max.packed)
+    if nat and nat.port_min:
+        yield attr(13, be16(nat.port_min)) + attr(14, be16(nat.port_max))
+
+
+assert Verb.GOTO_CHAIN.value == 2 << 28

@@ -1,0 +1,202 @@
+"""Hypothesis strategies for the values the command language speaks of."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+from hypothesis import strategies as st
+
+from offload.actions import (
+    PIPE,
+    STOLEN,
+    Action,
+    Control,
+    Ct,
+    Gact,
+    Masked,
+    Mirred,
+    Nat,
+    NatKind,
+    TunnelKeySet,
+    TunnelKeyUnset,
+    Verb,
+)
+from offload.flower import (
+    ETH_P_ALL,
+    ETH_P_ARP,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    Key,
+    KeyMatch,
+    Match,
+)
+from offload.tc import ActionState, Counters, Hook, Shown, Times
+
+VERBS = [verb for verb in Verb if verb not in (Verb.STOLEN, Verb.GOTO_CHAIN)]
+ANY_PROTOCOL = (Key.DST_MAC, Key.SRC_MAC, Key.ENC_KEY_ID, Key.ENC_DST_PORT)
+CT_KEYS = (Key.CT_STATE, Key.CT_ZONE, Key.CT_MARK, Key.CT_LABEL)
+EXACT = (Key.IP_PROTO, Key.ENC_KEY_ID, Key.ENC_DST_PORT)
+PREFIXES = {
+    ETH_P_IP: (Key.DST_IPV4, Key.SRC_IPV4, Key.ENC_DST_IPV4, Key.ENC_SRC_IPV4),
+    ETH_P_IPV6: (Key.DST_IPV6, Key.SRC_IPV6, Key.ENC_DST_IPV6, Key.ENC_SRC_IPV6),
+}
+PORTS = (Key.DST_PORT, Key.SRC_PORT)
+ICMP = (Key.ICMP_TYPE, Key.ICMP_CODE)
+
+
+def controls() -> st.SearchStrategy[Control]:
+    return st.one_of(
+        st.sampled_from(VERBS).map(Control),
+        st.builds(Control, st.just(Verb.GOTO_CHAIN), st.integers(0, 2**28 - 1)),
+    )
+
+
+def masked(bits: int) -> st.SearchStrategy[Masked]:
+    full = 2**bits - 1
+    masks = st.one_of(st.just(full), st.integers(1, full))
+    return st.builds(Masked, st.integers(0, full), masks)
+
+
+def ipv4() -> st.SearchStrategy[IPv4Address]:
+    return st.integers(0, 2**32 - 1).map(IPv4Address)
+
+
+def ipv6() -> st.SearchStrategy[IPv6Address]:
+    return st.integers(0, 2**128 - 1).map(IPv6Address)
+
+
+@st.composite
+def nats(draw: st.DrawFn) -> Nat:
+    kind = draw(st.sampled_from([NatKind.SRC, NatKind.DST]))
+    address = draw(st.sampled_from([ipv4(), ipv6()]))
+    port = draw(st.integers(0, 65535))
+    last = draw(st.integers(1, 65535)) if port else 0
+    return Nat(kind, draw(address), draw(address), port, last)
+
+
+@st.composite
+def cts(draw: st.DrawFn) -> Ct:
+    control = draw(controls())
+    form = draw(st.sampled_from(["clear", "look", "commit"]))
+    if form == "clear":
+        return Ct(clear=True, control=control)
+    commit = form == "commit"
+    restore = st.one_of(st.none(), st.just(Nat(NatKind.RESTORE)))
+    return Ct(
+        zone=draw(st.integers(0, 65535)),
+        commit=commit,
+        force=commit and draw(st.booleans()),
+        mark=draw(st.one_of(st.none(), masked(32))),
+        label=draw(st.one_of(st.none(), masked(128))),
+        nat=draw(st.one_of(st.none(), nats()) if commit else restore),
+        control=control,
+    )
+
+
+def tunnel_key_sets() -> st.SearchStrategy[TunnelKeySet]:
+    octet = st.one_of(st.none(), st.integers(1, 255))
+    rest = {
+        "key_id": st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+        "dst_port": st.one_of(st.none(), st.integers(1, 65535)),
+        "tos": octet,
+        "ttl": octet,
+        "csum": st.booleans(),
+        "control": controls(),
+    }
+    return st.one_of(
+        st.builds(TunnelKeySet, ipv4(), ipv4(), **rest),
+        st.builds(TunnelKeySet, ipv6(), ipv6(), **rest),
+    )
+
+
+def mirreds() -> st.SearchStrategy[Mirred]:
+    return st.one_of(
+        st.builds(Mirred, st.just("lo"), st.just(True), st.booleans(), st.just(STOLEN)),
+        st.builds(Mirred, st.just("lo"), st.just(False), st.booleans(), controls()),
+    )
+
+
+def action_values() -> st.SearchStrategy[Action]:
+    return st.one_of(
+        cts(),
+        tunnel_key_sets(),
+        st.builds(TunnelKeyUnset, controls()),
+        mirreds(),
+        st.builds(Gact, controls()),
+    )
+
+
+@st.composite
+def key_matches(draw: st.DrawFn, key: Key) -> KeyMatch:
+    if key in EXACT:
+        mask = key.full_mask
+    elif key in PREFIXES[ETH_P_IP] + PREFIXES[ETH_P_IPV6]:
+        length = draw(st.integers(1, key.bits))
+        mask = (1 << key.bits) - (1 << (key.bits - length))
+    else:
+        mask = draw(st.one_of(st.just(key.full_mask), st.integers(1, key.full_mask)))
+    low = 1 if key in PORTS else 0
+    value = draw(st.integers(low, key.full_mask)) & mask
+    if key in PORTS and not value:  # tc takes no port 0 but under a mask
+        value = mask = key.full_mask
+    return KeyMatch(key, value, mask)
+
+
+@st.composite
+def matches(draw: st.DrawFn) -> Match:
+    protocols = [ETH_P_IP, ETH_P_IPV6, ETH_P_ARP, ETH_P_ALL, 0x8100]
+    protocol = draw(st.sampled_from(protocols))
+    allowed = [*ANY_PROTOCOL, *CT_KEYS, *PREFIXES.get(protocol, ())]
+    found: list[KeyMatch] = []
+    if protocol in PREFIXES:
+        allowed += [Key.IP_TOS, Key.IP_TTL]
+        ip_proto = draw(st.sampled_from([None, 6, 17, 132, 1, 58, 47]))
+        if ip_proto == 6:
+            allowed.append(Key.TCP_FLAGS)
+        if ip_proto in (6, 17, 132):
+            allowed += PORTS
+        if (protocol, ip_proto) in ((ETH_P_IP, 1), (ETH_P_IPV6, 58)):
+            allowed += ICMP
+        if (protocol, ip_proto) in ((ETH_P_IP, 58), (ETH_P_IPV6, 1)):
+            ip_proto = None
+        if ip_proto is not None:
+            found.append(KeyMatch(Key.IP_PROTO, ip_proto, 0xFF))
+    for key in draw(st.lists(st.sampled_from(allowed), unique=True, max_size=5)):
+        found.append(draw(key_matches(key)))
+    order = list(Key)
+    return Match(protocol, tuple(sorted(found, key=lambda m: order.index(m.key))))
+
+
+def counters() -> st.SearchStrategy[Counters]:
+    return st.builds(Counters, st.integers(0, 2**30), st.integers(0, 2**60))
+
+
+@st.composite
+def shown(draw: st.DrawFn) -> Shown:
+    match = draw(matches())
+    actions = tuple(draw(st.lists(action_values(), max_size=4)))
+    states = tuple(
+        ActionState(
+            index=draw(st.integers(1, 99)),
+            software=draw(counters()),
+            hardware=draw(st.one_of(st.just(Counters()), counters())),
+            drops=draw(st.integers(0, 99)),
+        )
+        for _ in actions
+    )
+    seconds = st.one_of(st.just(0.0), st.integers(0, 10**6).map(lambda n: n / 100))
+    return Shown(
+        device="lo",
+        chain=draw(st.integers(0, 2**28 - 1)),
+        prio=draw(st.integers(1, 65535)),
+        protocol=match.protocol,
+        handle=draw(st.integers(1, 2**32 - 1)),
+        match=match,
+        actions=actions,
+        states=states,
+        skip_sw=draw(st.booleans()),
+        skip_hw=draw(st.booleans()),
+        in_hw=draw(st.booleans()),
+        times=Times(draw(seconds), draw(seconds), draw(st.one_of(st.none(), seconds))),
+        hook=draw(st.sampled_from([Hook.INGRESS, Hook.EGRESS])),
+    )

@@ -1,0 +1,150 @@
+"""One Open vSwitch of its own: two daemons, a database and sockets in a directory.
+
+Nothing of the system's Open vSwitch is touched, and it may run beside: every
+path is below ``directory``, and a kernel datapath belongs to its namespace.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from topologies.errors import NotReady, TopologyError
+from topologies.run import Run
+from topologies.waiting import wait_until
+
+_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+_START_S = 10.0
+_STOP_S = 3.0
+
+Spawn = Callable[[Sequence[str], Path], subprocess.Popen[bytes]]
+"""Starts a program in the hypervisor's namespace, with its output in a file."""
+
+
+@dataclass(slots=True)
+class OpenVSwitch:
+    """The daemons of one hypervisor."""
+
+    directory: Path
+    run: Run
+    spawn: Spawn
+    _database: subprocess.Popen[bytes] | None = None
+    _switch: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes Open vSwitch's tools speak to this one by default."""
+        names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR")
+        return {name: str(self.directory) for name in names}
+
+    @property
+    def control_socket(self) -> Path:
+        """Where ``ovs-appctl -t`` reaches ovs-vswitchd, under a name that stays."""
+        return self.directory / "ovs-vswitchd.ctl"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of ovs-vswitchd."""
+        return self._switch.pid if self._switch else None
+
+    def start_database(self) -> None:
+        """Start ovsdb-server on an empty database, without waiting for it."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        database = self.directory / "conf.db"
+        self.run.call(["ovsdb-tool", "create", str(database), str(_SCHEMA)])
+        remote = f"--remote=punix:{self._database_socket}"
+        self._database = self._start("ovsdb-server", str(database), remote)
+
+    def start_switch(self) -> None:
+        """Start ovs-vswitchd, without waiting for it."""
+        self._switch = self._start("ovs-vswitchd", f"unix:{self._database_socket}")
+        # ovs-appctl, on the node, looks for the name that has the process id in it.
+        self.control_socket.unlink(missing_ok=True)
+        self.control_socket.symlink_to(f"ovs-vswitchd.{self._switch.pid}.ctl")
+
+    def wait_for_database(self) -> None:
+        """Return once the database takes connections."""
+        self._wait(self._database, self._database_socket, "ovsdb-server")
+
+    def wait_for_switch(self) -> None:
+        """Return once the switch has done all the database says; raise if it could not."""
+        self._wait(self._switch, self.control_socket, "ovs-vswitchd")
+        # A change without --no-wait returns when ovs-vswitchd has caught up with it.
+        self.vsctl("set", "Open_vSwitch", ".", "external_ids:ct-offload=up")
+        columns = ("--columns=name,error", "--format=csv", "--no-headings")
+        interfaces = self.vsctl(*columns, "find", "Interface", "ofport=-1")
+        if interfaces:
+            raise TopologyError(
+                f"Open vSwitch cannot use an interface: {interfaces.strip()}"
+            )
+
+    def vsctl(self, *words: str) -> str:
+        """Run ovs-vsctl on this database."""
+        timeout = f"--timeout={_START_S:.0f}"
+        return self.run.call(
+            ["ovs-vsctl", f"--db=unix:{self._database_socket}", timeout, *words]
+        )
+
+    def appctl(self, *words: str) -> str:
+        """Run ovs-appctl on this ovs-vswitchd."""
+        return self.run.call(["ovs-appctl", "-t", str(self.control_socket), *words])
+
+    def stop_switch(self) -> None:
+        """Stop ovs-vswitchd alone: its datapath, ports and flows go with it."""
+        _stop(self._switch)
+        self._switch = None
+
+    def stop(self) -> None:
+        """Stop both daemons."""
+        self.stop_switch()
+        _stop(self._database)
+        self._database = None
+
+    @property
+    def _database_socket(self) -> Path:
+        return self.directory / "db.sock"
+
+    def _start(self, daemon: str, *words: str) -> subprocess.Popen[bytes]:
+        pidfile = f"--pidfile={self.directory / daemon}.pid"
+        argv = [daemon, *words, pidfile, "-vconsole:off", "-vsyslog:off", "-vfile:info"]
+        log = self.directory / f"{daemon}.log"
+        return self.spawn(
+            [*argv, f"--log-file={log}"], self.directory / f"{daemon}.stderr.log"
+        )
+
+    def _wait(
+        self, daemon: subprocess.Popen[bytes] | None, path: Path, name: str
+    ) -> None:
+        def answers() -> bool:
+            if daemon is None or daemon.poll() is not None:
+                raise NotReady(
+                    f"{name} ended at its start: {last_line(self.directory, name)}"
+                )
+            with socket.socket(socket.AF_UNIX) as client:
+                return client.connect_ex(str(path)) == 0
+
+        wait_until(answers, _START_S, f"{name} in {self.directory.name}")
+
+
+def last_line(directory: Path, name: str) -> str:
+    """Return the last thing a process said in its logs there."""
+    for log in (directory / f"{name}.stderr.log", directory / f"{name}.log"):
+        if log.exists() and (
+            lines := log.read_text(errors="replace").split("\n")[-2:-1]
+        ):
+            return lines[0]
+    return "(it said nothing)"
+
+
+def _stop(daemon: subprocess.Popen[bytes] | None) -> None:
+    if daemon is None:
+        return
+    daemon.terminate()
+    try:
+        daemon.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()

@@ -1,0 +1,86 @@
+"""What this machine must have, asked before anything is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from topologies.errors import Missing
+from topologies.options import Datapath, Options
+from topologies.run import search_path
+
+# (program, the Debian package that has it)
+_PROGRAMS = (
+    ("ovs-vswitchd", "openvswitch-switch"),
+    ("ovsdb-server", "openvswitch-switch"),
+    ("ovsdb-tool", "openvswitch-switch"),
+    ("ovs-vsctl", "openvswitch-switch"),
+    ("ovs-appctl", "openvswitch-switch"),
+    ("mnexec", "mininet"),
+    ("ifconfig", "net-tools"),
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("ethtool", "ethtool"),
+    ("unshare", "util-linux"),
+)
+_TBF = ("tbf", "rate", "1mbit", "burst", "15000", "latency", "50ms")
+_TUN = Path("/dev/net/tun")
+
+
+def check(options: Options) -> None:
+    """Raise Missing, in one line, if a run with these options cannot work here."""
+    if os.geteuid() != 0:
+        raise Missing("must be root to build networks (try sudo)")
+    _check_programs()
+    _check_datapath(options.datapath)
+    if options.delay_ms and not _can_queue("netem", "delay", "1ms"):
+        raise Missing(
+            "this kernel has no netem (sch_netem): --delay cannot be had;"
+            " run without it, or on a kernel built with CONFIG_NET_SCH_NETEM"
+        )
+    if options.bandwidth_mbps and not _can_queue(*_TBF):
+        raise Missing("this kernel has no tbf (sch_tbf): --bandwidth cannot be had")
+
+
+def _check_programs() -> None:
+    missing = {name: package for name, package in _PROGRAMS if not find(name)}
+    if missing:
+        packages = " ".join(sorted(set(missing.values())))
+        raise Missing(
+            f"not installed: {', '.join(missing)} (apt-get install {packages})"
+        )
+
+
+def find(program: str) -> str | None:
+    """Return the path of a program of the system's."""
+    return shutil.which(program, path=search_path())
+
+
+def _check_datapath(datapath: Datapath) -> None:
+    if datapath is Datapath.KERNEL:
+        if not _has_module("openvswitch"):
+            raise Missing("this kernel has no openvswitch module: use --datapath user")
+    elif not (_TUN.exists() or _has_module("tun")):
+        # Open vSwitch's userspace datapath makes a bridge's own port of a tap.
+        raise Missing(f"this kernel has no tun module, or {_TUN} is not there")
+
+
+def _has_module(name: str) -> bool:
+    if Path("/sys/module", name).exists():
+        return True
+    modprobe = find("modprobe")
+    return bool(modprobe) and not _fails([str(modprobe), "-q", name])
+
+
+def _can_queue(*qdisc: str) -> bool:
+    """Try a qdisc on the loopback device of a namespace that is gone at once."""
+    return not _fails(
+        ["unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", *qdisc]
+    )
+
+
+def _fails(argv: list[str]) -> bool:
+    environment = {**os.environ, "PATH": search_path()}
+    return bool(subprocess.run(argv, env=environment, capture_output=True).returncode)

@@ -1,0 +1,135 @@
+"""Two hypervisors, two virtual machines on each, VXLAN between them.
+
+     vm1          vm2                        vm3          vm4
+      | eth0       | eth0                     | eth0       | eth0
+      |            |                          |            |
+   ens1f0_0    ens1f0_1                    ens1f0_0    ens1f0_1
+    +-+------------+-+                      +-+------------+-+
+    |      hv1       |                      |      hv2       |
+    +----- ens1f0 ---+ 7.7.7.7              +----- ens1f0 ---+ 7.7.7.8
+              |                                      |
+              +-------------- underlay --------------+
+
+VM number n is 24:8a:07:a5:28:0n, 10.0.0.n/24 and fd00::n/64. The filters that
+connect all four are files to read: ``topologies/filters/two_hypervisors.*.tc``.
+
+    sudo .venv/bin/python -m topologies.two_hypervisors --help
+    sudo .venv/bin/python $(command -v mn) --custom topologies/two_hypervisors.py \\
+        --topo two_hypervisors --controller ct_offload
+
+``mn`` executes this file by itself, with no name and no place of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mininet.cli import CLI
+from mininet.topo import Topo
+
+from topologies import FILTERS
+from topologies.driver import Driver
+from topologies.errors import TopologyError
+from topologies.hypervisor import Hypervisor
+from topologies.nodes import VirtualMachine
+from topologies.options import add_arguments, from_arguments
+from topologies.testbed import running_with
+from topologies.underlay import Underlay, UplinkIntf
+
+VM_MTU = 1450
+"""1500 on the underlay, less 50 bytes of VXLAN over IPv4."""
+
+
+class TwoHypervisors(Topo):
+    """hv1 with vm1 and vm2, hv2 with vm3 and vm4."""
+
+    def build(self) -> None:
+        """Describe the network; nothing is made yet."""
+        self.addSwitch("underlay", cls=Underlay)
+        self._add_hypervisor(1, "7.7.7.7/24")
+        self._add_hypervisor(2, "7.7.7.8/24")
+        for number, (hypervisor, representor) in enumerate(
+            [
+                ("hv1", "ens1f0_0"),
+                ("hv1", "ens1f0_1"),
+                ("hv2", "ens1f0_0"),
+                ("hv2", "ens1f0_1"),
+            ],
+            start=1,
+        ):
+            self._add_vm(number, hypervisor, representor)
+
+    def _add_hypervisor(self, number: int, tunnel_ip: str) -> None:
+        name = f"hv{number}"
+        self.addSwitch(
+            name,
+            cls=Hypervisor,
+            tunnel_ip=tunnel_ip,
+            tunnel_mac=f"24:8a:07:a5:2f:0{number}",
+            filters=FILTERS / f"two_hypervisors.{name}.tc",
+        )
+        self.addLink(
+            name,
+            "underlay",
+            intfName1="ens1f0",
+            intfName2=f"to-{name}",
+            intf=UplinkIntf,
+            params1={"delays": True},
+        )
+
+    def _add_vm(self, number: int, hypervisor: str, representor: str) -> None:
+        mac = f"24:8a:07:a5:28:0{number}"
+        self.addHost(
+            f"vm{number}",
+            cls=VirtualMachine,
+            ip=f"10.0.0.{number}/24",
+            ip6=f"fd00::{number}/64",
+            mtu=VM_MTU,
+        )
+        self.addLink(
+            f"vm{number}",
+            hypervisor,
+            intfName1="eth0",
+            intfName2=representor,
+            addr1=mac,
+        )
+
+
+# What mn looks for in a file given by --custom.
+topos = {"two_hypervisors": TwoHypervisors}
+controllers = {"ct_offload": Driver}
+
+
+class Prompt(CLI):
+    """Mininet's prompt; commands from a pipe do not go into the user's history file."""
+
+    @classmethod
+    def initReadline(cls) -> None:
+        """Read and keep a history where somebody is typing."""
+        if sys.stdin.isatty():
+            super().initReadline()
+
+
+def main() -> int:
+    """Open a prompt on the network; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m topologies.two_hypervisors",
+        description="Two hypervisors with connection-tracking offload, and a prompt on them.",
+        epilog="At the prompt: hv1 tc -s filter show dev ens1f0_0 ingress; vm1 ping -c 1 vm3; exit",
+    )
+    add_arguments(parser)
+    try:
+        options = from_arguments(parser.parse_args())
+        with running_with(TwoHypervisors(), options) as net:
+            Prompt(net)
+    except TopologyError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
