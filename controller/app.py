@@ -10,22 +10,22 @@ import time
 from typing import Any
 
 import eventlet
+from ryu.base.app_manager import RyuApp
+from ryu.controller import ofp_event
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.ofproto import ofproto_v1_3
 
 from controller.commands.conntrack import connections
 from controller.hypervisor import Config, Hypervisor
 from controller.openflow import decode
 from controller.ovs import OvsError
 from controller.switch import Switch
-from ryu.base.app_manager import RyuApp
-from ryu.controller import ofp_event
-from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
-from ryu.ofproto import ofproto_v1_3
 
 LOG = logging.getLogger("ct_offload")
 _TICK_S = 1.0
 
 
-class Driver(RyuApp):  # type: ignore[misc]
+class Driver(RyuApp):
     """The hypervisors that were attached, by name and by datapath id."""
 
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]
@@ -48,7 +48,7 @@ class Driver(RyuApp):  # type: ignore[misc]
         self._by_dpid[config.dpid] = switch
         return switch
 
-    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     def _state_changed(self, event: Any) -> None:
         switch = self._by_dpid.get(event.datapath.id)
         if switch is None:
@@ -60,7 +60,7 @@ class Driver(RyuApp):  # type: ignore[misc]
             LOG.warning("%s: disconnected", switch.hypervisor.config.name)
             switch.disconnected()
 
-    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
     def _port_status(self, event: Any) -> None:
         switch = self._switch(event)
         if switch is not None and event.msg.reason != ofproto_v1_3.OFPPR_DELETE:
@@ -69,7 +69,7 @@ class Driver(RyuApp):  # type: ignore[misc]
             switch.flush_soon()
             switch.ports_changed()
 
-    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def _packet_in(self, event: Any) -> None:
         switch = self._switch(event)
         packet = decode.packet_in(event.msg.buf)
@@ -77,7 +77,7 @@ class Driver(RyuApp):  # type: ignore[misc]
             switch.hypervisor.packet(packet)
             switch.flush_soon()
 
-    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     def _flow_removed(self, event: Any) -> None:
         switch = self._switch(event)
         if switch is not None:
@@ -85,7 +85,7 @@ class Driver(RyuApp):  # type: ignore[misc]
             switch.hypervisor.removed(removed, time.monotonic())
             switch.flush_soon()
 
-    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
     def _error(self, event: Any) -> None:
         switch = self._switch(event)
         if switch is not None:
@@ -95,13 +95,13 @@ class Driver(RyuApp):  # type: ignore[misc]
             switch.hypervisor.failed(failed)
             switch.flush_soon()
 
-    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
     def _flow_stats(self, event: Any) -> None:
         switch = self._switch(event)
         if switch is not None:
             switch.counted(event.msg.xid, event.msg.buf)
 
-    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)  # type: ignore[misc]
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def _barrier(self, event: Any) -> None:
         switch = self._switch(event)
         if switch is not None:

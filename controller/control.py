@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import eventlet
+from eventlet.green import socket
 
 from controller import commands
 from controller.ct_entries import Timeouts
@@ -20,7 +21,6 @@ from controller.filters import DeviceKind
 from controller.hypervisor import Config
 from controller.ovs import OvsError
 from controller.switch import NotConnected, Switch
-from eventlet.green import socket
 
 if TYPE_CHECKING:
     from controller.app import Driver
@@ -86,9 +86,7 @@ class ControlServer:
             request.get("tcp_timeout_s") or Timeouts().tcp_s,
             request.get("udp_timeout_s") or Timeouts().udp_s,
         )
-        devices = {
-            name: DeviceKind(kind) for name, kind in request["devices"].items()
-        }
+        devices = {name: DeviceKind(kind) for name, kind in request["devices"].items()}
         config = Config(
             request["hypervisor"],
             int(request["dpid"], 16),
@@ -112,18 +110,14 @@ class ControlServer:
     def _exec(self, request: Request) -> Reply:
         switch = self._switch(request)
         argv, stdin = request["argv"], request.get("stdin")
-        answer = commands.run(
-            switch.hypervisor, switch, argv, stdin, time.monotonic()
-        )
+        answer = commands.run(switch.hypervisor, switch, argv, stdin, time.monotonic())
         switch.flush()
         if answer is None:
             return {"system": True}
         return {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr}
 
     def _status(self, request: Request) -> Reply:
-        return {
-            name: switch.status() for name, switch in self._driver.switches.items()
-        }
+        return {name: switch.status() for name, switch in self._driver.switches.items()}
 
     def _switch(self, request: Request) -> Switch:
         name = request["hypervisor"]

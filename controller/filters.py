@@ -23,8 +23,15 @@ from controller.rules import (
     Table,
     TrackClear,
 )
-from offload.actions import Ct, Gact, Mirred, TunnelKeySet, TunnelKeyUnset, Verb
-from offload.actions import Action, Control
+from offload.actions import (
+    Action,
+    Control,
+    Ct,
+    Mirred,
+    TunnelKeySet,
+    TunnelKeyUnset,
+    Verb,
+)
 from offload.errors import Unsupported
 from offload.flower import (
     ETH_P_ALL,
@@ -123,12 +130,12 @@ def _key(asked: KeyMatch, flower: FlowerMatch) -> list[Match]:
     key = asked.key
     mask = None if asked.mask == key.full_mask else asked.mask
     if key is Key.CT_STATE:
-        value, mask = CtState(asked.value), CtState(asked.mask)
+        state, care = CtState(asked.value), CtState(asked.mask)
         return [
             Match(
                 fields.CT_STATE,
-                fields.ovs_ct_state(value),
-                fields.ovs_ct_state(mask),
+                fields.ovs_ct_state(state),
+                fields.ovs_ct_state(care),
             )
         ]
     if key is Key.ENC_DST_PORT:

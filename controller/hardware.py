@@ -12,7 +12,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controller import fields
-from controller.filters import Device, DeviceKind, DeviceLookup, Half, match, plain_actions
+from controller.filters import (
+    Device,
+    DeviceKind,
+    DeviceLookup,
+    Half,
+    match,
+    plain_actions,
+)
 from controller.rules import (
     Match,
     Owner,
@@ -73,7 +80,9 @@ def rules(
     matches = _matches(filter_, port, tag_of)
     actions = tuple(_tagged(action, tag_of) for action in filter_.actions)
     if not fte_id:
-        return [_rule(filter_, Table.HW_CHAIN, priority, matches, actions, device_of, port)]
+        return [
+            _rule(filter_, Table.HW_CHAIN, priority, matches, actions, device_of, port)
+        ]
     before, ct, after = cut_at_ct(actions)
     # Moved behind the lookup: a miss must leave the packet as it came.
     post = _rule(
@@ -90,7 +99,9 @@ def rules(
         SetField(fields.ZONE, ct.zone),
         Resubmit(Table.HW_CT_NAT if ct.nat else Table.HW_CT),
     )
-    pre = Rule(Table.HW_CHAIN, priority, matches, pre_actions, Owner.FILTER, filter_.id, True)
+    pre = Rule(
+        Table.HW_CHAIN, priority, matches, pre_actions, Owner.FILTER, filter_.id, True
+    )
     return [pre, post]
 
 
@@ -136,7 +147,9 @@ def _tagged(action: Action, tag_of: ChainTags) -> Action:
     """The action with the tag of the chain it goes to in the chain's place."""
     if action.control.verb is not Verb.GOTO_CHAIN:
         return action
-    return replace(action, control=Control(Verb.GOTO_CHAIN, tag_of(action.control.chain)))
+    return replace(
+        action, control=Control(Verb.GOTO_CHAIN, tag_of(action.control.chain))
+    )
 
 
 def _check_match(filter_: Filter) -> None:
@@ -144,7 +157,9 @@ def _check_match(filter_: Filter) -> None:
     state = filter_.match.get(Key.CT_STATE)
     if state is not None:
         if CtState(state.mask) & ~_MATCHABLE:
-            raise Unsupported("only ct_state trk, est and new are supported for offload")
+            raise Unsupported(
+                "only ct_state trk, est and new are supported for offload"
+            )
         if CtState.NEW in CtState(state.value):
             raise Unsupported("matching on ct_state +new isn't supported")
     label = filter_.match.get(Key.CT_LABEL)
@@ -200,6 +215,4 @@ def _check_tunnels(actions: tuple[Action, ...], device_of: DeviceLookup) -> None
         device_of(action.dev) for action in actions if isinstance(action, Mirred)
     ]
     if any(target.kind is DeviceKind.TUNNEL for target in targets) and not encap:
-        raise Unsupported(
-            "devices are not on same switch HW, can't offload forwarding"
-        )
+        raise Unsupported("devices are not on same switch HW, can't offload forwarding")

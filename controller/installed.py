@@ -10,7 +10,7 @@ from controller import hardware, software
 from controller.chains import Chains
 from controller.filters import Device, DeviceLookup
 from controller.priorities import Priorities, Rank
-from controller.rules import AddRule, DeleteRule, Message, Rule, Table
+from controller.rules import AddRule, DeleteRule, Message, Rule
 from offload.cls_api import Classifier, Filter
 from offload.errors import KernelError, Unsupported
 from offload.ids import IdPool
@@ -159,9 +159,7 @@ class InstalledFilters:
         """Offload a filter, or leave a rule that sends its packets to software."""
         filter_ = installed.filter
         installed.why_not = self._why_not(filter_)
-        held = (
-            hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
-        )
+        held = hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
         if not self.offload:
             return
         for chain in held:
@@ -175,9 +173,7 @@ class InstalledFilters:
         self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
         installed.hardware = []
         filter_ = installed.filter
-        held = (
-            hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
-        )
+        held = hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
         for chain in held:
             self.chains.release(chain)
 
@@ -199,9 +195,7 @@ class InstalledFilters:
         if not installed.in_hw:
             return [hardware.punt_rule(filter_, port, priority, tag_of)]
         fte_id = installed.fte_ids[0] if installed.fte_ids else 0
-        return hardware.rules(
-            filter_, port, priority, fte_id, self._device_of, tag_of
-        )
+        return hardware.rules(filter_, port, priority, fte_id, self._device_of, tag_of)
 
     def _place(self, filter_: Filter) -> tuple[int, int]:
         """Where a filter stands: its device's port, its OpenFlow priority."""

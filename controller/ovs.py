@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.rules import Table
 from eventlet.green import socket, subprocess
+
+from controller.rules import Table
 
 BRIDGE = "br-int"
 _TIMEOUT_S = 10.0

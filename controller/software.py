@@ -32,11 +32,17 @@ SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, Table.SW_POST_CT)
 
 def ct_count(filter_: Filter) -> int:
     """How many fte_ids the filter's software rules need."""
-    return sum(isinstance(action, Ct) and not action.clear for action in filter_.actions)
+    return sum(
+        isinstance(action, Ct) and not action.clear for action in filter_.actions
+    )
 
 
 def rules(
-    filter_: Filter, port: int, priority: int, fte_ids: Sequence[int], device_of: DeviceLookup
+    filter_: Filter,
+    port: int,
+    priority: int,
+    fte_ids: Sequence[int],
+    device_of: DeviceLookup,
 ) -> list[Rule]:
     """A filter's rules; one fte_id for each of its ct actions.
 
@@ -70,7 +76,9 @@ def cut_at_ct(
     A ct with a verdict of its own ends with it: the rest never runs.
     """
     at = next(
-        at for at, action in enumerate(actions) if isinstance(action, Ct) and not action.clear
+        at
+        for at, action in enumerate(actions)
+        if isinstance(action, Ct) and not action.clear
     )
     ct = cast(Ct, actions[at])
     rest = actions[at + 1 :]

@@ -139,7 +139,9 @@ class Block:
         """All filters, in the order in which tc lists them."""
         for _, chain in sorted(self.chains.items()):
             for _, priority in sorted(chain.items()):
-                yield from (priority.filters[handle] for handle in sorted(priority.filters))
+                yield from (
+                    priority.filters[handle] for handle in sorted(priority.filters)
+                )
 
 
 class Classifier:
@@ -233,17 +235,22 @@ class Classifier:
                     "No such file or directory",
                 )
             return self.select(device, chain=chain or 0)
-        if (chain or 0) not in self.block(device).chains:
-            if chain:
-                raise KernelError("Cannot find specified filter chain")
-            raise KernelError("Filter with specified priority/protocol not found")
-        standing = self.block(device).protocol_of(chain or 0, prio)
+        return self.find(device, chain or 0, prio, protocol, handle)
+
+    def find(
+        self, device: str, chain: int, prio: int, protocol: int | None, handle: int
+    ) -> list[Filter]:
+        """The filters of one prio, or the one of that handle.  Raises KernelError.
+
+        Source: net/sched/cls_api.c:tc_get_tfilter
+        """
+        block = self.block(device)
+        if chain and chain not in block.chains:
+            raise KernelError("Cannot find specified filter chain")
+        standing = block.protocol_of(chain, prio)
         if standing is None or protocol not in (None, standing):
-            raise KernelError(
-                "Filter with specified priority/protocol not found",
-                "No such file or directory",
-            )
-        chosen = self.select(device, chain=chain or 0, prio=prio, handle=handle)
+            raise KernelError("Filter with specified priority/protocol not found")
+        chosen = self.select(device, chain=chain, prio=prio, handle=handle)
         if not chosen:
             raise KernelError("Specified filter handle not found")
         return chosen

@@ -7,8 +7,13 @@ from enum import IntEnum
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
-from offload.flower import CtState
+from offload.flower import (
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    CtState,
+)
 
 TCP_FIN = 0x01
 TCP_SYN = 0x02

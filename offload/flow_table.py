@@ -108,8 +108,16 @@ def mangles(own: FlowTuple, other: FlowTuple) -> tuple[Mangle, ...]:
     fields = (
         (MangleField.SRC_ADDR, own.src, target.src),
         (MangleField.DST_ADDR, own.dst, target.dst),
-        (MangleField.SRC_PORT, own.sport.to_bytes(2, "big"), target.sport.to_bytes(2, "big")),
-        (MangleField.DST_PORT, own.dport.to_bytes(2, "big"), target.dport.to_bytes(2, "big")),
+        (
+            MangleField.SRC_PORT,
+            own.sport.to_bytes(2, "big"),
+            target.sport.to_bytes(2, "big"),
+        ),
+        (
+            MangleField.DST_PORT,
+            own.dport.to_bytes(2, "big"),
+            target.dport.to_bytes(2, "big"),
+        ),
     )
     return tuple(Mangle(which, new) for which, old, new in fields if old != new)
 
@@ -207,7 +215,9 @@ class FlowTable:
             self._tell(Command.DESTROY, entry, callbacks)
         entry.in_hardware = entry.in_hardware or taken
 
-    def _tell(self, command: Command, entry: FlowEntry, callbacks: list[FlowCallback]) -> bool:
+    def _tell(
+        self, command: Command, entry: FlowEntry, callbacks: list[FlowCallback]
+    ) -> bool:
         """Call every callback for each direction; did one take both?"""
         events = [FlowEvent(command, rule) for rule in entry.rules]
         taken = [[callback(event) for event in events] for callback in callbacks]

@@ -216,7 +216,10 @@ def line(connection: Connection, entry: FlowEntry | None) -> str:
     if entry is None:
         parts += [str(connection.timeout_s or 0)]
         parts += [connection.state] if connection.state else []
-    parts += [_words(connection, connection.original), _words(connection, connection.reply)]
+    parts += [
+        _words(connection, connection.original),
+        _words(connection, connection.reply),
+    ]
     if entry is not None:
         parts.append("[HW_OFFLOAD]" if entry.in_hardware else "[OFFLOAD]")
     parts += [f"mark={connection.mark}"]

@@ -49,10 +49,10 @@ class _Session:
             if isinstance(command, tc.Batch):
                 return self._batch(command, stdin or "")
             tc.validate(command)
-            stdout = self._carry_out(command)
+            answer = self._carry_out(command)
             if not in_batch and not isinstance(command, _QUESTIONS):
                 self._switch.settled()
-            return Answer(stdout=stdout)
+            return answer
         except KernelError as error:
             return Answer(2, stderr=tc.kernel_text(error) + "\n")
         except TcError as error:
@@ -73,7 +73,9 @@ class _Session:
         stdout, stderr, code = [], [], 0
         try:
             for number, argv in tc.batch(text):
-                answer = self.run(argv, None, True) or Answer(1, "", _not_in_batch(argv))
+                answer = self.run(argv, None, True) or Answer(
+                    1, "", _not_in_batch(argv)
+                )
                 stdout.append(answer.stdout)
                 stderr.append(answer.stderr)
                 if answer.code:
@@ -87,18 +89,37 @@ class _Session:
         self._switch.settled()
         return Answer(code, "".join(stdout), "".join(stderr))
 
-    def _carry_out(self, command: tc.Command) -> str:
+    def _carry_out(self, command: tc.Command) -> Answer:
         if isinstance(command, tc.FilterAdd):
             return self._add(command)
         if isinstance(command, tc.FilterDel):
             return self._delete(command)
         if isinstance(command, tc.FilterShow):
             _ingress_only(command.hook)
-            return tc.answer_show(command, self._shown(command.device))
+            shown = self._shown(command.device)
+            return Answer(stdout=tc.answer_show(command, shown))
         assert isinstance(command, tc.FilterGet)
-        return tc.answer_get(command, self._shown(command.device))
+        return self._get(command)
 
-    def _add(self, command: tc.FilterAdd) -> str:
+    def _get(self, command: tc.FilterGet) -> Answer:
+        _ingress_only(command.hook)
+        classifier = self._hypervisor.filters.classifier
+        (wanted,) = classifier.find(
+            command.device,
+            command.chain or 0,
+            command.prio,
+            command.protocol or None,
+            command.handle,
+        )
+        shown = next(
+            each
+            for each in self._shown(command.device)
+            if (each.chain, each.prio, each.handle)
+            == (wanted.chain, wanted.prio, wanted.handle)
+        )
+        return Answer(stdout=tc.answer_get(command, shown))
+
+    def _add(self, command: tc.FilterAdd) -> Answer:
         _ingress_only(command.hook)
         if command.change is not tc.Change.ADD:
             raise Unsupported(
@@ -119,10 +140,11 @@ class _Session:
             self._switch.prepare_zone(zone)
         installed = self._hypervisor.add_filter(filter_, self._now_s)
         if command.verbose and not installed.in_hw and not filter_.skip_hw:
-            return f"Warning: mlx5_core: {installed.why_not}.\n"
-        return ""
+            warning = f"Warning: mlx5_core: {installed.why_not}.\n"
+            return Answer(stderr=warning)
+        return Answer()
 
-    def _delete(self, command: tc.FilterDel) -> str:
+    def _delete(self, command: tc.FilterDel) -> Answer:
         _ingress_only(command.hook)
         chosen = self._hypervisor.filters.classifier.to_delete(
             command.device,
@@ -133,7 +155,7 @@ class _Session:
         )
         for filter_ in chosen:
             self._hypervisor.remove_filter(filter_)
-        return ""
+        return Answer()
 
     def _shown(self, device: str) -> list[tc.Shown]:
         """The device's filters with what each half has counted."""

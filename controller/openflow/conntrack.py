@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 from struct import Struct
 
+from ryu.ofproto import ofproto_v1_3 as ofp
+
 from controller import fields
 from controller.openflow import encode
 from controller.rules import DeleteConnection, OfferAgain, SetField, Table, Track
 from offload.conntrack import FlowTuple
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP
-from ryu.ofproto import ofproto_v1_3 as ofp
 
 _IPV4_BYTES = 4
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 addresses travel as mapped IPv6 ones
@@ -96,7 +97,9 @@ def offer_again(message: OfferAgain) -> bytes:
 def frame(original: FlowTuple) -> bytes:
     """An empty packet of a connection (a bare ACK, for TCP), checksums right."""
     if original.proto == IPPROTO_TCP:
-        segment = _TCP.pack(original.sport, original.dport, 0, 0, 0x50, _TCP_ACK, 0, 0, 0)
+        segment = _TCP.pack(
+            original.sport, original.dport, 0, 0, 0x50, _TCP_ACK, 0, 0, 0
+        )
         checksum_at = 16
     else:
         segment = _UDP.pack(original.sport, original.dport, _UDP.size, 0)

@@ -10,15 +10,18 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Any, NamedTuple
 
+from ryu.ofproto import ofproto_v1_3 as ofp
+from ryu.ofproto import ofproto_v1_3_parser as parser
+
 from controller.fields import LABEL_BITS, flower_ct_state
 from controller.openflow import encode
 from offload.conntrack import FlowTuple, TrackedPacket
 from offload.flower import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP
-from ryu.ofproto import ofproto_v1_3 as ofp
-from ryu.ofproto import ofproto_v1_3_parser as parser
 
 _HEADER_BYTES = 8
-_PACKET_IN = Struct("!IHBBQHH")  # buffer, total, reason, table, cookie, match type, length
+_PACKET_IN = Struct(
+    "!IHBBQHH"
+)  # buffer, total, reason, table, cookie, match type, length
 _REMOVED = Struct("!QHBBIIHHQQ")
 _STATS = Struct("!HBxIIHHHHxxxxQQQ")
 _MULTIPART = Struct("!HHxxxx")
@@ -175,8 +178,8 @@ def _frame(buf: bytes, at: int, original: FlowTuple) -> tuple[FlowTuple, int]:
 
 def removed(buf: bytes) -> Removed:
     """A flow-removed message."""
-    of_cookie, _, reason, table, _, _, idle_s, _, packets, octets = _REMOVED.unpack_from(
-        buf, _HEADER_BYTES
+    of_cookie, _, reason, table, _, _, idle_s, _, packets, octets = (
+        _REMOVED.unpack_from(buf, _HEADER_BYTES)
     )
     owner, owner_id = encode.owner_of(of_cookie)
     return Removed(

@@ -12,8 +12,14 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from controller.openflow import ryu_compat  # noqa: F401 (before Ryu)
+from ryu.lib.mac import haddr_to_str
+from ryu.ofproto import nicira_ext
+from ryu.ofproto import ofproto_v1_3 as ofp
+from ryu.ofproto import ofproto_v1_3_parser as parser
+from ryu.ofproto.ofproto_protocol import ProtocolDesc
+
 from controller.fields import Field
+from controller.openflow import ryu_compat  # noqa: F401 (before Ryu)
 from controller.rules import (
     AddRule,
     CopyToController,
@@ -30,11 +36,6 @@ from controller.rules import (
     TrackClear,
     Translate,
 )
-from ryu.lib.mac import haddr_to_str
-from ryu.ofproto import nicira_ext
-from ryu.ofproto import ofproto_v1_3 as ofp
-from ryu.ofproto import ofproto_v1_3_parser as parser
-from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 PROTOCOL = ProtocolDesc(version=ofp.OFP_VERSION)
 COPY_BYTES = 128  # Ethernet, IPv6 and TCP headers with room for a tag
@@ -55,7 +56,14 @@ _IPV4S = frozenset(
     ("ipv4_src", "ipv4_dst", "tun_ipv4_src", "tun_ipv4_dst", "ct_nw_src", "ct_nw_dst")
 )
 _IPV6S = frozenset(
-    ("ipv6_src", "ipv6_dst", "tun_ipv6_src", "tun_ipv6_dst", "ct_ipv6_src", "ct_ipv6_dst")
+    (
+        "ipv6_src",
+        "ipv6_dst",
+        "tun_ipv6_src",
+        "tun_ipv6_dst",
+        "ct_ipv6_src",
+        "ct_ipv6_dst",
+    )
 )
 
 
@@ -231,14 +239,20 @@ def _move(action: Move) -> Any:
 def _set_field(action: SetField) -> Iterator[Any]:
     """A load for each run of mask bits, or the whole field at once."""
     field = action.field
-    if action.mask is None and field.bits == field.width and field.bits > _MAX_LOAD_BITS:
+    if (
+        action.mask is None
+        and field.bits == field.width
+        and field.bits > _MAX_LOAD_BITS
+    ):
         value = _user_value(field.oxm, action.value)
         yield parser.OFPActionSetField(**{field.oxm: value})
         return
     mask = field.full_mask if action.mask is None else action.mask
     for start, bits in mask_runs(mask):
         yield parser.NXActionRegLoad(
-            ofs_nbits=nicira_ext.ofs_nbits(field.start + start, field.start + start + bits - 1),
+            ofs_nbits=nicira_ext.ofs_nbits(
+                field.start + start, field.start + start + bits - 1
+            ),
             dst=field.oxm,
             value=action.value >> start & ((1 << bits) - 1),
         )

@@ -10,12 +10,16 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 
+from ryu.ofproto import ofproto_v1_3 as ofp
+from ryu.ofproto import ofproto_v1_3_parser as parser
+
 from controller import fields
 from controller.fields import Field
 from controller.openflow import encode
 from controller.pipeline import READ_CONNTRACK, WATCH_PRIORITY
 from controller.rules import (
     AddEntry,
+    AddRule,
     DeleteEntry,
     Match,
     Owner,
@@ -26,17 +30,14 @@ from controller.rules import (
     Table,
     WatchEntry,
 )
-from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple
+from offload.conntrack import TCP_FIN, TCP_RST, Direction
 from offload.flow_table import MangleField
 from offload.flower import (
     ETH_P_IP,
     ETH_P_IPV6,
     IPPROTO_TCP,
-    IPPROTO_UDP,
     CtState,
 )
-from ryu.ofproto import ofproto_v1_3 as ofp
-from ryu.ofproto import ofproto_v1_3_parser as parser
 
 ENTRY_PRIORITY = 10
 _COOKIE = Struct("!Q")
@@ -79,7 +80,9 @@ class Template:
     """A message with holes; ``fill`` takes their values in the order of ``holes``."""
 
     def __init__(self, message: bytes, holes: dict[str, bytes]) -> None:
-        places = sorted((_only_place(message, mark), name) for name, mark in holes.items())
+        places = sorted(
+            (_only_place(message, mark), name) for name, mark in holes.items()
+        )
         self.holes = [name for _, name in places]
         self._parts: list[bytes] = []
         done = 0
@@ -136,7 +139,9 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
     }
     for field, value in flow.mangles:
         values[_MANGLED[field]] = value
-    packed = _tuple_template(len(match.src) == _IPV4_BYTES, match.proto, changed).fill(values)
+    packed = _tuple_template(len(match.src) == _IPV4_BYTES, match.proto, changed).fill(
+        values
+    )
     if flow.direction is Direction.REPLY:
         return packed
     age = {
@@ -188,7 +193,9 @@ def _headers(ipv4: bool, proto: int) -> dict[str, Field]:
     }
 
 
-def _tuple_matches(headers: dict[str, Field], ipv4: bool, proto: int) -> tuple[Match, ...]:
+def _tuple_matches(
+    headers: dict[str, Field], ipv4: bool, proto: int
+) -> tuple[Match, ...]:
     return (
         Match(fields.ETH_TYPE, ETH_P_IP if ipv4 else ETH_P_IPV6),
         *(Match(field, _sentinel(name, field)) for name, field in headers.items()),
@@ -214,7 +221,9 @@ def _sizes(names: tuple[str, ...], ipv4: bool) -> dict[str, bytes]:
 
 
 @lru_cache(maxsize=None)
-def _tuple_template(ipv4: bool, proto: int, changed: tuple[MangleField, ...]) -> Template:
+def _tuple_template(
+    ipv4: bool, proto: int, changed: tuple[MangleField, ...]
+) -> Template:
     """One direction's rule; in hw_ct_nat if NAT changes something, else hw_ct.
 
     Source: mlx5 en/tc_ct.c:mlx5_tc_ct_entry_add_rule (match and mod_hdr)
@@ -230,7 +239,10 @@ def _tuple_template(ipv4: bool, proto: int, changed: tuple[MangleField, ...]) ->
         SetField(fields.MARK, _SENTINELS["mark"]),
         SetField(fields.LABEL, _SENTINELS["label"]),
         SetField(fields.TUPLE_ID, _SENTINELS["tuple_id"]),
-        *(SetField(renamed[hole], _sentinel(hole, renamed[hole]), None) for hole in holes),
+        *(
+            SetField(renamed[hole], _sentinel(hole, renamed[hole]), None)
+            for hole in holes
+        ),
         Resubmit(Table.CT_AGE),
         Resubmit(Table.HW_POST_CT),
     )
@@ -239,7 +251,7 @@ def _tuple_template(ipv4: bool, proto: int, changed: tuple[MangleField, ...]) ->
     rule = Rule(
         table, ENTRY_PRIORITY, matches, actions, Owner.PIPELINE, _SENTINELS["owner_id"]
     )
-    return Template(encode.add_rule(0, encode.AddRule(rule)), _sizes(names, ipv4))
+    return Template(encode.add_rule(0, AddRule(rule)), _sizes(names, ipv4))
 
 
 @lru_cache(maxsize=None)

@@ -18,6 +18,7 @@ from controller.rules import (
     WatchEntry,
 )
 
+
 def _delete_stale(message: DeleteStale) -> bytes:
     """Remove what another epoch left; everything, if that is not known."""
     if message.epoch is None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from offload.actions import MARK_MASK, PIPE, Ct, Masked, Nat, NatKind
 from offload.errors import Unsupported
-from offload.tc.addresses import parse_address
+from offload.tc.addresses import parse_address, show_address
 from offload.tc.answer import Answer
 from offload.tc.control import parse_optional_control, show_control
 from offload.tc.labels import parse_label, show_label
@@ -171,11 +171,11 @@ def _show_values(answer: Answer, action: Ct) -> None:
 
 
 def _nat_words(nat: Nat) -> str:
-    if nat.kind is NatKind.RESTORE:
+    if nat.addr_min is None or nat.addr_max is None:
         return ""
-    words = f"{nat.kind.value} addr {nat.addr_min}"
+    words = f"{nat.kind.value} addr {show_address(nat.addr_min)}"
     if nat.addr_max != nat.addr_min:
-        words += f"-{nat.addr_max}"
+        words += f"-{show_address(nat.addr_max)}"
     if nat.port_min:
         words += f" port {nat.port_min}"
         words += f"-{nat.port_max}" if nat.port_max != nat.port_min else ""

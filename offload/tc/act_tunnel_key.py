@@ -10,7 +10,7 @@ from typing import Union
 
 from offload.actions import PIPE, Address, Control, TunnelKeySet, TunnelKeyUnset
 from offload.errors import KernelError, Unsupported
-from offload.tc.addresses import parse_address
+from offload.tc.addresses import parse_address, show_address
 from offload.tc.answer import Answer
 from offload.tc.control import parse_optional_control, show_control
 from offload.tc.numbers import unsigned
@@ -128,8 +128,8 @@ def show(answer: Answer, action: TunnelKey) -> None:
 
 
 def _show_key(answer: Answer, action: TunnelKeySet) -> None:
-    _line(answer, "src_ip", str(action.src))
-    _line(answer, "dst_ip", str(action.dst))
+    _line(answer, "src_ip", show_address(action.src))
+    _line(answer, "dst_ip", show_address(action.dst))
     if action.key_id is not None:
         _line(answer, "key_id", action.key_id)
     if action.dst_port:

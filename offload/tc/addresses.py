@@ -6,6 +6,7 @@ Source: iproute2 lib/utils.c:get_addr, get_prefix, lib/ll_addr.c:ll_addr_a2n
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address
 from typing import NoReturn
 
 from offload.actions import Address
@@ -16,6 +17,7 @@ from offload.tc.words import Words
 
 _ANY = ("default", "all", "any")
 _OCTET = re.compile(r"\s*\+?(?:0[xX])?([0-9a-fA-F]+)")
+_MAPPED = 0xFFFF
 _FAMILIES = {None: "any valid", 4: "inet", 6: "inet6"}
 
 
@@ -46,6 +48,18 @@ def _not_any(word: str) -> str:
     if word.partition("/")[0] in _ANY:
         raise Unsupported(f"address {word}: not supported by the testbed")
     return word
+
+
+def show_address(address: Address) -> str:
+    """As glibc's inet_ntop, which ends IPv4's own ranges in dots."""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    high, low = divmod(int(address), 1 << 32)
+    if high == _MAPPED:
+        return f"::ffff:{IPv4Address(low)}"
+    if high == 0 and low >> 16:
+        return f"::{IPv4Address(low)}"
+    return str(address)
 
 
 def parse_mac(words: Words, word: str) -> int | None:

@@ -23,7 +23,7 @@ from offload.flower import (
     KeyMatch,
     Kind,
 )
-from offload.tc.addresses import parse_mac, parse_prefix, show_mac
+from offload.tc.addresses import parse_mac, parse_prefix, show_address, show_mac
 from offload.tc.answer import Answer
 from offload.tc.labels import parse_label, show_label
 from offload.tc.numbers import masked, prefix_length, unsigned
@@ -182,9 +182,9 @@ def _parse_address(words: Words, word: str, layers: Layers, key: Key) -> Asked |
 def _show_address(answer: Answer, name: str, match: KeyMatch) -> None:
     make = IPv4Address if match.key.kind is Kind.IPV4 else IPv6Address
     length = prefix_length(match.mask, match.key.bits)
-    text = str(make(match.value))
+    text = show_address(make(match.value))
     if length is None:
-        text += f"/{make(match.mask)}"
+        text += f"/{show_address(make(match.mask))}"
     elif length < match.key.bits:
         text += f"/{length}"
     _line(answer, name, text)
