@@ -224,6 +224,7 @@ class Hypervisor(RunNode, Switch):
             hypervisor=self.name,
             dpid=self.dpid,
             ovs_dir=str(self.ovs.directory),
+            uplink=self.uplink,
             devices={
                 **dict.fromkeys(self.representors, "representor"),
                 TUNNEL: "tunnel",

@@ -189,16 +189,17 @@ def parse(text: str) -> Connection | None:
 
 
 def _tuple(proto: str, fields: dict[str, str]) -> FlowTuple:
-    """A tuple; an ICMP one has its id in both ports' place."""
+    """A tuple; ICMP's id, type and code are in the ports' place, as in the kernel.
+
+    Source: include/net/netfilter/nf_conntrack_tuple.h
+    """
     number = _NUMBERS.get(proto, int(proto) if proto.isdigit() else 0)
-    identifier = fields.get("id", "0")
-    return FlowTuple(
-        ip_address(fields["src"]).packed,
-        ip_address(fields["dst"]).packed,
-        number,
-        int(fields.get("sport", identifier)),
-        int(fields.get("dport", identifier)),
-    )
+    source, target = ip_address(fields["src"]), ip_address(fields["dst"])
+    sport, dport = int(fields.get("sport", "0")), int(fields.get("dport", "0"))
+    if "id" in fields:
+        sport = int(fields["id"])
+        dport = int(fields.get("type", "0")) << 8 | int(fields.get("code", "0"))
+    return FlowTuple(source.packed, target.packed, number, sport, dport)
 
 
 def _entry(hypervisor: Hypervisor, connection: Connection) -> FlowEntry | None:
@@ -232,4 +233,7 @@ def _words(connection: Connection, flow_tuple: FlowTuple) -> str:
     if "icmp" not in connection.proto:
         return str(flow_tuple)
     source, target = ip_address(flow_tuple.src), ip_address(flow_tuple.dst)
-    return f"src={source} dst={target} id={flow_tuple.sport}"
+    kind, code = divmod(flow_tuple.dport, 256)
+    return (
+        f"src={source} dst={target} type={kind} code={code} id={flow_tuple.sport}"
+    )

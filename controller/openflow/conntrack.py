@@ -11,7 +11,13 @@ from controller import fields
 from controller.openflow import encode
 from controller.rules import DeleteConnection, OfferAgain, SetField, Table, Track
 from offload.conntrack import FlowTuple
-from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP
+from offload.flower import (
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_TCP,
+)
 
 _IPV4_BYTES = 4
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 addresses travel as mapped IPv6 ones
@@ -23,7 +29,7 @@ _EXPERIMENTER = Struct("!BBHIIIB7x")
 _PROPERTY = Struct("!HH")
 _ORIGINAL_TUPLE = 0
 _ZONE_ID = 2
-_SRC, _DST, _SPORT, _DPORT = range(4)
+_SRC, _DST, _SPORT, _DPORT, _ICMP_ID, _ICMP_TYPE, _ICMP_CODE = range(7)
 
 _ETHERNET = Struct("!6s6sH")
 _IPV4 = Struct("!BBHHHBBH4s4s")
@@ -38,15 +44,9 @@ _TTL = 64
 def delete_connection(message: DeleteConnection) -> bytes:
     """NXT_CT_FLUSH of one connection, by zone and original tuple."""
     original = message.original
-    nested = b"".join(
-        (
-            _address(_SRC, original.src),
-            _address(_DST, original.dst),
-            _number(_SPORT, original.sport),
-            _number(_DPORT, original.dport),
-        )
-    )
-    return flush(original.proto, _nested(nested), message.zone)
+    ends = _address(_SRC, original.src) + _address(_DST, original.dst)
+    nested = _nested(ends + _transport(original))
+    return flush(original.proto, nested, message.zone)
 
 
 def flush(proto: int, original: bytes, zone: int | None) -> bytes:
@@ -76,6 +76,23 @@ def _address(kind: int, address: bytes) -> bytes:
     """An address property; its length does not count the padding."""
     value = _MAPPED + address if len(address) == _IPV4_BYTES else address
     return _PROPERTY.pack(kind, _PROPERTY.size + len(value)) + value + bytes(4)
+
+
+def _byte(kind: int, value: int) -> bytes:
+    """An 8-bit property; its length does not count the padding."""
+    return _PROPERTY.pack(kind, 5) + bytes((value, 0, 0, 0))
+
+
+def _transport(original: FlowTuple) -> bytes:
+    """Ports, or what ICMP has: OVS does not survive ports for ICMP."""
+    if original.proto not in (IPPROTO_ICMP, IPPROTO_ICMPV6):
+        return _number(_SPORT, original.sport) + _number(_DPORT, original.dport)
+    kind, code = divmod(original.dport, 256)
+    return (
+        _number(_ICMP_ID, original.sport)
+        + _byte(_ICMP_TYPE, kind)
+        + _byte(_ICMP_CODE, code)
+    )
 
 
 def _nested(properties: bytes) -> bytes:
