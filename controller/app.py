@@ -15,7 +15,7 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.ofproto import ofproto_v1_3
 
-from controller.commands.conntrack import connections
+from controller.connections import connections
 from controller.hypervisor import Config, Hypervisor
 from controller.openflow import decode
 from controller.ovs import OvsError
@@ -119,7 +119,7 @@ class Driver(RyuApp):
         while True:
             eventlet.sleep(_TICK_S)
             for switch in list(self.switches.values()):
-                if switch.datapath is None:
+                if not switch.installed:
                     continue
                 switch.hypervisor.tick(time.monotonic())
                 try:
@@ -137,5 +137,5 @@ def _look_for_lost_connections(switch: Switch) -> None:
     """
     entries = len(switch.hypervisor.act_ct)
     if entries and int(switch.appctl("dpctl/ct-get-nconns")) < entries:
-        tracked = {(each.zone, each.original) for each in connections(switch)}
-        switch.hypervisor.keep_only(tracked)
+        tracked = {each.key: each for each in connections(switch.appctl)}
+        switch.hypervisor.reconcile(tracked)

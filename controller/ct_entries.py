@@ -13,6 +13,7 @@ from controller.rules import (
     DeleteEntry,
     Message,
     OfferAgain,
+    RestoreConnection,
     WatchEntry,
 )
 from offload.conntrack import Direction, FlowTuple
@@ -69,6 +70,12 @@ class CtEntries:
     def unwatch(self, entry: FlowEntry) -> None:
         """Stop that."""
         self._outbox.append(DeleteEntry(entry.id, Direction.ORIGINAL))
+
+    def restore_connection(self, entry: FlowEntry) -> None:
+        """Make a connection anew in a conntrack that was lost with its switch."""
+        self._outbox.append(
+            RestoreConnection(entry.zone, entry.mark, entry.label, *entry.tuples)
+        )
 
     def restore(self, entry: FlowEntry) -> None:
         """Tell a switch that came back of an entry."""

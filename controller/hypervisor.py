@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from controller.connections import Connection
 from controller.ct_entries import CtEntries, Timeouts
 from controller.filters import Device, DeviceKind
 from controller.installed import Count, InstalledFilter, InstalledFilters
@@ -165,12 +166,27 @@ class Hypervisor:
         self.act_ct.connection_gone(zone, original)
         self._entries.delete(zone, original)
 
-    def keep_only(self, tracked: set[tuple[int, FlowTuple]]) -> None:
-        """Drop the entries of connections that conntrack has lost."""
+    def reconcile(self, tracked: dict[tuple[int, FlowTuple], Connection]) -> None:
+        """Take over what happened to connections while nobody told us.
+
+        What conntrack has lost, or saw closing, has no entry any more; what it
+        told of in vain is to tell again.
+        """
         for entry in self.act_ct:
             original = entry.tuples[Direction.ORIGINAL]
-            if (entry.zone, original) not in tracked:
+            connection = tracked.get((entry.zone, original))
+            if connection is None or connection.closing:
                 self.act_ct.connection_gone(entry.zone, original)
+        for connection in tracked.values():
+            table = self.act_ct.tables.get(connection.zone)
+            known = table is not None and table.lookup(connection.original)
+            if connection.told and not connection.closing and not known:
+                self._entries.offer_again(connection.zone, connection.original)
+
+    def restore_connections(self) -> None:
+        """Give a switch that lost its conntrack the offloaded connections back."""
+        for entry in self.act_ct:
+            self._entries.restore_connection(entry)
 
     def _hold_zones(self, installed: InstalledFilter) -> None:
         """The zone's first ct filter in hardware registers the driver.

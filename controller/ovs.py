@@ -97,7 +97,18 @@ class Ovs:
         if done.returncode:
             raise OvsError(f"{' '.join(argv)}: {done.stderr.strip()}")
 
-    def name_tables(self) -> None:
+    def prepare(self) -> None:
+        """Set what the pipeline relies on and OVS does not keep over a restart.
+
+        Conntrack does not see what hardware forwards, so sequence numbers jump.
+        Model: act_ct makes the one connection liberal that it offloads, this
+        all of the userspace datapath's; the kernel's has a sysctl.
+        """
+        self._name_tables()
+        if self._is_netdev():
+            self.appctl("dpctl/ct-disable-tcp-seq-chk")
+
+    def _name_tables(self) -> None:
         """Give the tables their names, for ``ovs-ofctl dump-flows --names``."""
         created: list[str] = []
         named = []

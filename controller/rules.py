@@ -204,6 +204,17 @@ class OfferAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreConnection:
+    """Make an established connection in the switch's conntrack."""
+
+    zone: int
+    mark: int
+    label: int
+    original: FlowTuple
+    reply: FlowTuple
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteStale:
     """Remove every rule that an earlier connection left; None: every rule."""
 
@@ -218,5 +229,6 @@ Message = Union[
     DeleteEntry,
     DeleteConnection,
     OfferAgain,
+    RestoreConnection,
     DeleteStale,
 ]

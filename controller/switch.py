@@ -17,6 +17,7 @@ from typing import Any
 import eventlet
 import eventlet.event
 
+from controller.connections import connections
 from controller.hypervisor import Hypervisor
 from controller.openflow import decode, encode, messages
 from controller.openflow.decode import Counted
@@ -52,15 +53,12 @@ class Switch:
     def connected(self, datapath: Any) -> None:
         """A connection came up: tell it everything."""
         self.datapath = datapath
-        self.hypervisor.connected()
-        for port in datapath.ports.values():
-            self.hypervisor.port_appeared(port.name.decode(), port.port_no)
-        self.flush()
-        eventlet.spawn_n(self._become_ready)
+        eventlet.spawn_n(self._bring_up)
 
     def disconnected(self) -> None:
         """The connection is gone: nobody waits for it any longer."""
         self.datapath = None
+        self.installed = False
         for waiting in list(self._waiting.values()):
             waiting.send_exception(NotConnected("the switch went away"))
         self._waiting.clear()
@@ -87,6 +85,9 @@ class Switch:
     def counters(self, owner: Owner) -> list[Counted]:
         """The counters of all rules of a kind, up to this moment."""
         self._credit()
+        return self._counters(owner)
+
+    def _counters(self, owner: Owner) -> list[Counted]:
         epoch = self.hypervisor.epoch
         of_cookie = encode.cookie(epoch, owner, 0)
         mask = encode.EPOCH_MASK | encode.OWNER_MASK
@@ -153,16 +154,38 @@ class Switch:
         except OvsError as error:
             LOG.warning("%s", error)
 
-    def _become_ready(self) -> None:
+    def _bring_up(self) -> None:
         """Ready when the pipeline is in and every device has its port."""
         try:
-            self.ovs.name_tables()
+            lost = self._reconcile()
+            self._install()
+            if lost:
+                self.hypervisor.restore_connections()
+            self.flush()
+            self.ovs.prepare()
             self._request(encode.barrier_request)
         except (NotConnected, OvsError) as error:
             LOG.error("%s: not ready: %s", self.hypervisor.config.name, error)
             return
         self.installed = True
         self.ports_changed()
+
+    def _reconcile(self) -> bool:
+        """Catch up with a switch we knew; True if it has lost all it had."""
+        if not len(self.hypervisor.act_ct):
+            return False
+        if not self._counters(Owner.PIPELINE):
+            return True
+        tracked = {each.key: each for each in connections(self.appctl)}
+        self.hypervisor.reconcile(tracked)
+        self.flush()
+        return False
+
+    def _install(self) -> None:
+        self.hypervisor.connected()
+        for port in self.datapath.ports.values():
+            self.hypervisor.port_appeared(port.name.decode(), port.port_no)
+        self.flush()
 
     def ports_changed(self) -> None:
         """Tell who waits for it that all devices are there."""

@@ -6,39 +6,20 @@ in a flow table and [HW_OFFLOAD] for what hardware has.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from controller.commands.answer import Answer, Switch
-from controller.fields import LABEL_BITS
+from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
-from offload.conntrack import PROTOCOL_NAMES, FlowTuple
+from offload.conntrack import FlowTuple
 from offload.flow_table import FlowEntry
 
-_NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()}
 _LIST = ("-L", "--dump")
 _DELETE = ("-D", "--delete")
 _FLUSH = ("-F", "--flush")
 _COUNT = ("-C", "--count")
-_TUPLE = re.compile(r"(orig|reply)=\(([^)]*)\)")
-_FIELD = re.compile(r"(\w+)=([^,()]+)")
-_PROTOINFO = re.compile(r"protoinfo=\(([^)]*)\)")
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A line of ``ovs-appctl dpctl/dump-conntrack``."""
-
-    proto: str
-    original: FlowTuple
-    reply: FlowTuple
-    zone: int
-    mark: int
-    label: int
-    state: str
-    timeout_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +72,7 @@ def run(
         text = f"{_HEAD}{bad}\n"
         text += "Try `conntrack -h' or 'conntrack --help' for more information.\n"
         return Answer(2, stderr=text)
-    found = [c for c in connections(switch, wanted.zone) if wanted.takes(c)]
+    found = [c for c in connections(switch.appctl, wanted.zone) if wanted.takes(c)]
     if command in _COUNT:
         return Answer(stdout=f"{len(found)}\n")
     lines = [line(c, _entry(hypervisor, c)) for c in found]
@@ -157,51 +138,6 @@ def _value(name: str, value: str) -> str | int:
     return value.lower()
 
 
-def connections(switch: Switch, zone: int | None = None) -> Iterator[Connection]:
-    """The switch's connections, of one zone or all."""
-    arguments = ("-m", "-s") if zone is None else ("-m", "-s", f"zone={zone}")
-    for text in switch.appctl("dpctl/dump-conntrack", *arguments).splitlines():
-        parsed = parse(text)
-        if parsed is not None:
-            yield parsed
-
-
-def parse(text: str) -> Connection | None:
-    """One line of OVS's dump; None for what is no connection."""
-    tuples = {name: dict(_FIELD.findall(body)) for name, body in _TUPLE.findall(text)}
-    if "orig" not in tuples or "reply" not in tuples:
-        return None
-    proto = text.partition(",")[0]
-    rest = dict(_FIELD.findall(_TUPLE.sub("", text)))
-    info = _PROTOINFO.search(text)
-    states = dict(_FIELD.findall(info.group(1))) if info else {}
-    timeout = rest.get("timeout")
-    return Connection(
-        proto,
-        _tuple(proto, tuples["orig"]),
-        _tuple(proto, tuples["reply"]),
-        int(rest.get("zone", "0")),
-        int(rest.get("mark", "0"), 0),
-        int(rest.get("labels", "0"), 0) & ((1 << LABEL_BITS) - 1),
-        states.get("state_orig") or states.get("state", ""),
-        int(timeout) if timeout else None,
-    )
-
-
-def _tuple(proto: str, fields: dict[str, str]) -> FlowTuple:
-    """A tuple; ICMP's id, type and code are in the ports' place, as in the kernel.
-
-    Source: include/net/netfilter/nf_conntrack_tuple.h
-    """
-    number = _NUMBERS.get(proto, int(proto) if proto.isdigit() else 0)
-    source, target = ip_address(fields["src"]), ip_address(fields["dst"])
-    sport, dport = int(fields.get("sport", "0")), int(fields.get("dport", "0"))
-    if "id" in fields:
-        sport = int(fields["id"])
-        dport = int(fields.get("type", "0")) << 8 | int(fields.get("code", "0"))
-    return FlowTuple(source.packed, target.packed, number, sport, dport)
-
-
 def _entry(hypervisor: Hypervisor, connection: Connection) -> FlowEntry | None:
     table = hypervisor.act_ct.tables.get(connection.zone)
     return table.lookup(connection.original) if table else None
@@ -234,6 +170,4 @@ def _words(connection: Connection, flow_tuple: FlowTuple) -> str:
         return str(flow_tuple)
     source, target = ip_address(flow_tuple.src), ip_address(flow_tuple.dst)
     kind, code = divmod(flow_tuple.dport, 256)
-    return (
-        f"src={source} dst={target} type={kind} code={code} id={flow_tuple.sport}"
-    )
+    return f"src={source} dst={target} type={kind} code={code} id={flow_tuple.sport}"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 from struct import Struct
 
 from ryu.ofproto import ofproto_v1_3 as ofp
 
 from controller import fields
 from controller.openflow import encode
-from controller.rules import DeleteConnection, OfferAgain, SetField, Table, Track
+from controller.rules import (
+    DeleteConnection,
+    OfferAgain,
+    RestoreConnection,
+    SetField,
+    Table,
+    Track,
+    Translate,
+)
 from offload.conntrack import FlowTuple
 from offload.flower import (
     ETH_P_IP,
@@ -109,6 +118,36 @@ def offer_again(message: OfferAgain) -> bytes:
             Track(message.zone, table=Table.OFFER_AGAIN),
         ),
     )
+
+
+def restore(message: RestoreConnection) -> bytes:
+    """A packet of each direction, made here: the first commits, the second confirms."""
+    label = message.label | 1 << fields.TOLD_ESTABLISHED
+    commit = Track(
+        message.zone,
+        commit=True,
+        sets=(
+            SetField(fields.CONNTRACK_MARK, message.mark),
+            SetField(fields.CONNTRACK_LABEL, label),
+        ),
+        nat=_mapping(message.original, message.reply),
+    )
+    there = encode.packet_out(frame(message.original), (commit,))
+    back = encode.packet_out(frame(message.reply), (Track(message.zone),))
+    return there + back
+
+
+def _mapping(original: FlowTuple, reply: FlowTuple) -> Translate | None:
+    """The NAT between two tuples.  Model: of one end only, as one ct() can."""
+    target = reply.inverted()
+    for source, before, after in (
+        (True, (original.src, original.sport), (target.src, target.sport)),
+        (False, (original.dst, original.dport), (target.dst, target.dport)),
+    ):
+        if before != after:
+            address = str(ip_address(after[0]))
+            return Translate(source, address, address, after[1], after[1])
+    return None
 
 
 def frame(original: FlowTuple) -> bytes:

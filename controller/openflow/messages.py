@@ -15,6 +15,7 @@ from controller.rules import (
     DeleteStale,
     Message,
     OfferAgain,
+    RestoreConnection,
     WatchEntry,
 )
 
@@ -35,6 +36,7 @@ _ENCODERS: dict[type, Callable[[int, Any], bytes]] = {
     WatchEntry: entries.watch_entry,
     DeleteEntry: entries.delete_entry,
     DeleteConnection: lambda _, message: conntrack.delete_connection(message),
+    RestoreConnection: lambda _, message: conntrack.restore(message),
     OfferAgain: lambda _, message: conntrack.offer_again(message),
     DeleteStale: lambda _, message: _delete_stale(message),
 }

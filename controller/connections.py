@@ -1,0 +1,87 @@
+"""The switch's connections, as ``ovs-appctl dpctl/dump-conntrack`` prints them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from controller.fields import LABEL_BITS, TOLD_CLOSING, TOLD_ESTABLISHED
+from offload.conntrack import PROTOCOL_NAMES, FlowTuple
+
+_NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()}
+_TUPLE = re.compile(r"(orig|reply)=\(([^)]*)\)")
+_FIELD = re.compile(r"(\w+)=([^,()]+)")
+_PROTOINFO = re.compile(r"protoinfo=\(([^)]*)\)")
+
+Appctl = Callable[..., str]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection; ``told`` and ``closing`` say what act_ct was told of it."""
+
+    proto: str
+    original: FlowTuple
+    reply: FlowTuple
+    zone: int
+    mark: int
+    label: int
+    state: str
+    timeout_s: int | None
+    told: bool = False
+    closing: bool = False
+
+    @property
+    def key(self) -> tuple[int, FlowTuple]:
+        """What tells it from every other."""
+        return self.zone, self.original
+
+
+def connections(appctl: Appctl, zone: int | None = None) -> Iterator[Connection]:
+    """The switch's connections, of one zone or all."""
+    arguments = ("-m", "-s") if zone is None else ("-m", "-s", f"zone={zone}")
+    for text in appctl("dpctl/dump-conntrack", *arguments).splitlines():
+        parsed = parse(text)
+        if parsed is not None:
+            yield parsed
+
+
+def parse(text: str) -> Connection | None:
+    """One line of OVS's dump; None for what is no connection."""
+    tuples = {name: dict(_FIELD.findall(body)) for name, body in _TUPLE.findall(text)}
+    if "orig" not in tuples or "reply" not in tuples:
+        return None
+    proto = text.partition(",")[0]
+    rest = dict(_FIELD.findall(_TUPLE.sub("", text)))
+    info = _PROTOINFO.search(text)
+    states = dict(_FIELD.findall(info.group(1))) if info else {}
+    timeout = rest.get("timeout")
+    label = int(rest.get("labels", "0"), 0)
+    return Connection(
+        proto,
+        _tuple(proto, tuples["orig"]),
+        _tuple(proto, tuples["reply"]),
+        int(rest.get("zone", "0")),
+        int(rest.get("mark", "0"), 0),
+        label & ((1 << LABEL_BITS) - 1),
+        states.get("state_orig") or states.get("state", ""),
+        int(timeout) if timeout else None,
+        bool(label >> TOLD_ESTABLISHED & 1),
+        bool(label >> TOLD_CLOSING & 1),
+    )
+
+
+def _tuple(proto: str, fields: dict[str, str]) -> FlowTuple:
+    """A tuple; ICMP's id, type and code are in the ports' place, as in the kernel.
+
+    Source: include/net/netfilter/nf_conntrack_tuple.h
+    """
+    number = _NUMBERS.get(proto, int(proto) if proto.isdigit() else 0)
+    source, target = ip_address(fields["src"]), ip_address(fields["dst"])
+    sport, dport = int(fields.get("sport", "0")), int(fields.get("dport", "0"))
+    if "id" in fields:
+        sport = int(fields["id"])
+        dport = int(fields.get("type", "0")) << 8 | int(fields.get("code", "0"))
+    return FlowTuple(source.packed, target.packed, number, sport, dport)
