@@ -20,6 +20,7 @@ from controller.rules import AddRule, DeleteStale, Message, Owner
 from offload.act_ct import ActCt
 from offload.cls_api import Filter
 from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
+from offload.errors import Unsupported
 
 _LAST_EPOCH = 0xFF
 
@@ -57,7 +58,9 @@ class Hypervisor:
         self._hardware_zones: Counter[int] = Counter()
 
     def device(self, name: str) -> Device:
-        """A device whose port is known.  Raises KeyError."""
+        """A device whose port is known.  Raises Unsupported."""
+        if name not in self.devices:
+            raise Unsupported(f"{name} is not a port of the switch")
         return self.devices[name]
 
     @property

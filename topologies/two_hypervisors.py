@@ -101,6 +101,25 @@ topos = {"two_hypervisors": TwoHypervisors}
 controllers = {"ct_offload": Driver}
 
 
+BANNER = """\
+   vm1 10.0.0.1   vm2 10.0.0.2          vm3 10.0.0.3   vm4 10.0.0.4
+      |              |                     |              |
+   ens1f0_0       ens1f0_1              ens1f0_0       ens1f0_1
+   +------- hv1 ---------+              +------- hv2 ---------+
+   ens1f0 7.7.7.7, vxlan0 --- VNI 98 --- ens1f0 7.7.7.8, vxlan0
+
+{filters}
+Try:  vm1 ping -c 2 vm3
+      hv1 tc -s filter show dev ens1f0_0 ingress
+      hv1 conntrack -L
+      hv1 ovs-ofctl -O OpenFlow13 --names dump-flows br-int
+"""
+WITH_FILTERS = """\
+Filters are loaded (topologies/filters/); prio 1 is free for yours.
+"""
+WITHOUT_FILTERS = "No filters are loaded: every packet goes to the stack.\n"
+
+
 class Prompt(CLI):
     """Mininet's prompt; commands from a pipe do not go into the user's history file."""
 
@@ -122,6 +141,8 @@ def main() -> int:
     try:
         options = from_arguments(parser.parse_args())
         with running_with(TwoHypervisors(), options) as net:
+            told = WITH_FILTERS if options.filters else WITHOUT_FILTERS
+            print(BANNER.format(filters=told))
             Prompt(net)
     except TopologyError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -43,9 +43,9 @@ class _Session:
     ) -> Answer | None:
         """Answer a command line; None if it is the system tc's."""
         try:
-            command = tc.parse(argv, self._is_ours, self._is_ours)
+            command = tc.parse(argv, self._is_ours, self._exists)
             if isinstance(command, tc.Foreign):
-                return None
+                return self._foreign(command)
             if isinstance(command, tc.Batch):
                 return self._batch(command, stdin or "")
             tc.validate(command)
@@ -64,6 +64,19 @@ class _Session:
 
     def _is_ours(self, device: str) -> bool:
         return device in self._hypervisor.config.devices
+
+    def _exists(self, device: str) -> bool:
+        return self._is_ours(device) or device == self._hypervisor.config.uplink
+
+    def _foreign(self, command: tc.Foreign) -> None:
+        """What the system's tc would carry out elsewhere is not done at all."""
+        ours = command.device is not None and self._is_ours(command.device)
+        if command.object_name == "actions" or (
+            command.object_name == "chain" and ours
+        ):
+            raise Unsupported(
+                f"{command.object_name}: not supported by the testbed yet"
+            )
 
     def _batch(self, command: tc.Batch, text: str) -> Answer:
         """Run lines until one fails; with -force, all of them.
