@@ -7,11 +7,11 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e format clean root
+.PHONY: help setup demo test check unit e2e bench format clean root
 
 help:  ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "demo, test and e2e need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
+	@echo "demo, test, e2e and bench need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
 
 setup:  ## install what is missing: system packages and .venv
 	@scripts/install.sh
@@ -30,6 +30,9 @@ unit: setup  ## unit tests only (no root)
 
 e2e: root setup  ## end-to-end tests only
 	@$(PYTHON) -m pytest tests/e2e $(ARGS)
+
+bench: root setup  ## measure; docs/performance.md explains the figures
+	@$(PYTHON) -m bench $(ARGS)
 
 format: setup  ## rewrite the sources as the formatters want them
 	@$(PYTHON) -m isort . && $(PYTHON) -m black .

@@ -45,7 +45,8 @@ class _Session:
         try:
             command = tc.parse(argv, self._is_ours, self._exists)
             if isinstance(command, tc.Foreign):
-                return self._foreign(command)
+                self._refuse_ours(command)
+                return None
             if isinstance(command, tc.Batch):
                 return self._batch(command, stdin or "")
             tc.validate(command)
@@ -68,8 +69,8 @@ class _Session:
     def _exists(self, device: str) -> bool:
         return self._is_ours(device) or device == self._hypervisor.config.uplink
 
-    def _foreign(self, command: tc.Foreign) -> None:
-        """What the system's tc would carry out elsewhere is not done at all."""
+    def _refuse_ours(self, command: tc.Foreign) -> None:
+        """The system's tc would do this somewhere else: better not at all."""
         ours = command.device is not None and self._is_ours(command.device)
         if command.object_name == "actions" or (
             command.object_name == "chain" and ours
