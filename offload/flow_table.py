@@ -13,7 +13,7 @@ Source: net/netfilter/nf_flow_table_core.c, nf_flow_table_offload.c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -89,7 +89,6 @@ class FlowEntry:
     label: int
     tuples: tuple[FlowTuple, FlowTuple]
     in_hardware: bool = False
-    counters: dict[Direction, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def rules(self) -> tuple[FlowRule, FlowRule]:
@@ -177,7 +176,8 @@ class FlowTable:
 
         Source: nf_flow_table_core.c:flow_offload_add
         """
-        if any(flow_tuple in self._nodes for flow_tuple in entry.tuples):
+        original, reply = entry.tuples
+        if original == reply or original in self._nodes or reply in self._nodes:
             return False
         for flow_tuple in entry.tuples:
             self._nodes[flow_tuple] = entry
