@@ -11,6 +11,7 @@ from controller.rules import (
     AddEntry,
     DeleteConnection,
     DeleteEntry,
+    DeleteWatch,
     Message,
     OfferAgain,
     RestoreConnection,
@@ -69,7 +70,7 @@ class CtEntries:
 
     def unwatch(self, entry: FlowEntry) -> None:
         """Stop that."""
-        self._outbox.append(DeleteEntry(entry.id, Direction.ORIGINAL))
+        self._outbox.append(DeleteWatch(entry.id))
 
     def restore_connection(self, entry: FlowEntry) -> None:
         """Make a connection anew in a conntrack that was lost with its switch."""

@@ -85,12 +85,13 @@ CONNTRACK_DPORT = _header("ct_tp_dst", 16)
 
 CHAIN_TAG = Field("chain_tag", "reg0", 16, 0, 32, "mlx5 C0[15:0], chain mapping")
 TUPLE_ID = Field("tuple_id", "reg1", 24, 0, 32, "mlx5 C1[23:0], which entry was hit")
-ZONE = Field("zone", "reg2", 16, 0, 32, "mlx5 C2[15:0]")
+ZONE = Field("zone", "reg2", 16, 0, 32, "mlx5 C2[15:0], the zone to look up in")
 CT_STATE = Field("ct_state", "reg2", 16, 16, 32, "mlx5 C2[31:16]")
 MARK = Field("mark", "reg3", 32, counterpart="mlx5 C3")
 LABEL = Field("label", "xxreg1", 128, counterpart="mlx5 C4 (its low 32 bits)")
 FTE_ID = Field("fte_id", "reg8", 32, counterpart="mlx5 C5")
 CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software runs")
+CT_ZONE = Field("ct_zone", "reg11", 16, 0, 32, "nf_ct_zone() of the skb's connection")
 OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
 
 REGISTERS = (
@@ -103,6 +104,7 @@ REGISTERS = (
     FTE_ID,
     CHAIN,
     OFFER,
+    CT_ZONE,
 )
 
 # What act_ct has been told of a connection, kept in conntrack itself so that a

@@ -95,7 +95,7 @@ _PLAIN_FIELDS: dict[Key, Field] = {
     Key.ENC_DST_IPV6: fields.TUN_IPV6_DST,
     Key.ENC_SRC_IPV6: fields.TUN_IPV6_SRC,
     Key.ENC_KEY_ID: fields.TUN_ID,
-    Key.CT_ZONE: fields.ZONE,
+    Key.CT_ZONE: fields.CT_ZONE,
     Key.CT_MARK: fields.MARK,
     Key.CT_LABEL: fields.LABEL,
 }
@@ -215,11 +215,14 @@ def control(verdict: Control, half: Half) -> tuple[RuleAction, ...]:
 
 
 def _ct_clear() -> tuple[RuleAction, ...]:
-    registers = (fields.CT_STATE, fields.MARK, fields.LABEL, fields.TUPLE_ID)
-    return (
-        TrackClear(),
-        *(SetField(register, 0) for register in (*registers, fields.ZONE)),
+    registers = (
+        fields.CT_STATE,
+        fields.CT_ZONE,
+        fields.MARK,
+        fields.LABEL,
+        fields.TUPLE_ID,
     )
+    return (TrackClear(), *(SetField(register, 0) for register in registers))
 
 
 def _tunnel_set(action: TunnelKeySet) -> tuple[RuleAction, ...]:

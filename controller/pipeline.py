@@ -24,6 +24,7 @@ from controller.fields import (
     CONNTRACK_MARK,
     CONNTRACK_STATE,
     CT_STATE,
+    CT_ZONE,
     ETH_TYPE,
     FTE_ID,
     IN_PORT,
@@ -70,13 +71,14 @@ OFPP_LOCAL = 0xFFFFFFFE
 # ct() has run: its state moves to the registers, and is read from there only.
 READ_CONNTRACK: tuple[RuleAction, ...] = (
     Move(CONNTRACK_STATE, CT_STATE, CT_STATE.bits),
+    Move(ZONE, CT_ZONE, ZONE.bits),
     Move(CONNTRACK_MARK, MARK, MARK.bits),
     Move(CONNTRACK_LABEL, LABEL, LABEL_BITS),
 )
 
 _FRESH_START = tuple(
     SetField(register, 0)
-    for register in (CT_STATE, ZONE, MARK, LABEL, TUPLE_ID, FTE_ID, CHAIN)
+    for register in (CT_STATE, CT_ZONE, MARK, LABEL, TUPLE_ID, FTE_ID, CHAIN)
 )
 
 _CLOSING = 30

@@ -181,10 +181,17 @@ class WatchEntry:
 
 @dataclass(frozen=True, slots=True)
 class DeleteEntry:
-    """Remove one direction of an entry; age and watch go with the original."""
+    """Remove one direction of an entry; the age rule goes with the original."""
 
     entry_id: int
     direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteWatch:
+    """Stop watching an entry in software."""
+
+    entry_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +234,7 @@ Message = Union[
     AddEntry,
     WatchEntry,
     DeleteEntry,
+    DeleteWatch,
     DeleteConnection,
     OfferAgain,
     RestoreConnection,

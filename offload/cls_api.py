@@ -44,11 +44,14 @@ class Filter:
     @property
     def zones(self) -> tuple[int, ...]:
         """The zones of its ct actions, which hold those zones' flow tables."""
-        return tuple(
-            action.zone
-            for action in self.actions
-            if isinstance(action, Ct) and not action.clear
-        )
+        return zones_of(self.actions)
+
+
+def zones_of(actions: tuple[Action, ...]) -> tuple[int, ...]:
+    """The zones in which actions look packets up, one for each lookup."""
+    return tuple(
+        action.zone for action in actions if isinstance(action, Ct) and not action.clear
+    )
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from controller.hypervisor import Hypervisor
 from controller.installed import Count, InstalledFilter
 from controller.rules import Owner
 from offload import tc
+from offload.cls_api import zones_of
 from offload.errors import KernelError, TcError, Unsupported
 
 _ETHERNET_HEADER_BYTES = 14
@@ -57,9 +58,8 @@ class _Session:
         except KernelError as error:
             return Answer(2, stderr=tc.kernel_text(error) + "\n")
         except TcError as error:
-            code = error.exit_code
             text = f"{error}\n" if str(error) else ""
-            return Answer(code, text, "") if code == 0 else Answer(code, "", text)
+            return Answer(error.exit_code, stderr=text)
         except Unsupported as error:
             return Answer(2, stderr=tc.kernel_text(KernelError(str(error))) + "\n")
 
@@ -139,6 +139,8 @@ class _Session:
             raise Unsupported(
                 f"filter {command.change.value}: not supported by the testbed yet"
             )
+        for zone in zones_of(command.actions):
+            self._switch.prepare_zone(zone)  # blocks: nothing may be half done
         classifier = self._hypervisor.filters.classifier
         filter_ = classifier.prepare(
             command.device,
@@ -150,8 +152,6 @@ class _Session:
             skip_sw=command.skip_sw,
             skip_hw=command.skip_hw,
         )
-        for zone in filter_.zones:
-            self._switch.prepare_zone(zone)
         installed = self._hypervisor.add_filter(filter_, self._now_s)
         if command.verbose and not installed.in_hw and not filter_.skip_hw:
             warning = f"Warning: mlx5_core: {installed.why_not}.\n"

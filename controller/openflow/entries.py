@@ -21,6 +21,7 @@ from controller.rules import (
     AddEntry,
     AddRule,
     DeleteEntry,
+    DeleteWatch,
     Match,
     Owner,
     Resubmit,
@@ -40,6 +41,7 @@ from offload.flower import (
 )
 
 ENTRY_PRIORITY = 10
+_WATCH = 2  # beside the directions 0 and 1
 _COOKIE = Struct("!Q")
 _LOAD = Struct("!Q")  # a register load carries 64 bits
 _PORT = Struct("!H")
@@ -61,6 +63,7 @@ _SENTINELS = {
     "new_sport": 0x9DAF,
     "new_dport": 0x9EB1,
     "zone": 0x9FB2,
+    "ct_zone": 0x0000_8CB3,
     "state": 0x00A7,
     "mark": 0x8A9BACBD,
     "tuple_id": 0x7B8C9D,
@@ -106,17 +109,12 @@ def _only_place(message: bytes, mark: bytes) -> int:
 
 def entry_id_of(owner_id: int) -> int:
     """The entry that a cookie's id belongs to."""
-    return owner_id >> 1
+    return owner_id >> 2
 
 
-def _owner_id(entry_id: int, direction: Direction) -> int:
-    return entry_id << 1 | direction
-
-
-def _cookie(epoch: int, entry_id: int, direction: Direction) -> bytes:
-    return _COOKIE.pack(
-        encode.cookie(epoch, Owner.ENTRY, _owner_id(entry_id, direction))
-    )
+def _cookie(epoch: int, entry_id: int, part: int) -> bytes:
+    """The cookie of a direction's rules, or of an entry's watch."""
+    return _COOKIE.pack(encode.cookie(epoch, Owner.ENTRY, entry_id << 2 | part))
 
 
 def add_entry(epoch: int, message: AddEntry) -> bytes:
@@ -132,6 +130,7 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
         "sport": _PORT.pack(match.sport),
         "dport": _PORT.pack(match.dport),
         "zone": _PORT.pack(flow.zone),
+        "ct_zone": _LOAD.pack(flow.zone),
         "state": _LOAD.pack(fields.ovs_ct_state(state)),
         "mark": _LOAD.pack(flow.metadata.mark),
         "label": flow.metadata.label.to_bytes(16, "big"),
@@ -156,7 +155,7 @@ def watch_entry(epoch: int, message: WatchEntry) -> bytes:
     """The rule that sees both directions of an entry which lives in software."""
     original = message.original
     values = {
-        "owner_id": _cookie(epoch, message.entry_id, Direction.ORIGINAL),
+        "owner_id": _cookie(epoch, message.entry_id, _WATCH),
         "src": original.src,
         "dst": original.dst,
         "sport": _PORT.pack(original.sport),
@@ -171,6 +170,12 @@ def watch_entry(epoch: int, message: WatchEntry) -> bytes:
 def delete_entry(epoch: int, message: DeleteEntry) -> bytes:
     """Remove what one direction of an entry has in the switch."""
     of_cookie = _cookie(epoch, message.entry_id, message.direction)
+    return _delete_template().fill({"owner_id": of_cookie})
+
+
+def delete_watch(epoch: int, message: DeleteWatch) -> bytes:
+    """Stop watching an entry in software."""
+    of_cookie = _cookie(epoch, message.entry_id, _WATCH)
     return _delete_template().fill({"owner_id": of_cookie})
 
 
@@ -213,6 +218,7 @@ def _sizes(names: tuple[str, ...], ipv4: bool) -> dict[str, bytes]:
         "new_dst": address,
         "label": 16,
         "state": 8,
+        "ct_zone": 8,
         "mark": 8,
         "tuple_id": 8,
         "owner_id": 8,
@@ -236,6 +242,7 @@ def _tuple_template(
     holes = tuple(_MANGLED[field] for field in changed)
     actions: tuple[RuleAction, ...] = (
         SetField(fields.CT_STATE, _SENTINELS["state"]),
+        SetField(fields.CT_ZONE, _SENTINELS["ct_zone"]),
         SetField(fields.MARK, _SENTINELS["mark"]),
         SetField(fields.LABEL, _SENTINELS["label"]),
         SetField(fields.TUPLE_ID, _SENTINELS["tuple_id"]),
@@ -247,7 +254,17 @@ def _tuple_template(
         Resubmit(Table.HW_POST_CT),
     )
     table = Table.HW_CT_NAT if changed else Table.HW_CT
-    names = ("owner_id", *headers, "zone", "state", "mark", "label", "tuple_id", *holes)
+    names = (
+        "owner_id",
+        *headers,
+        "zone",
+        "ct_zone",
+        "state",
+        "mark",
+        "label",
+        "tuple_id",
+        *holes,
+    )
     rule = Rule(
         table, ENTRY_PRIORITY, matches, actions, Owner.PIPELINE, _SENTINELS["owner_id"]
     )

@@ -71,8 +71,8 @@ class Answer:
         target = self._open[-1]
         if isinstance(target, list):
             target.append(value)
-        elif key is not None:
-            target[key] = value
+        else:
+            target[key or ""] = value
 
     @property
     def text(self) -> str:

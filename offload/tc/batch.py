@@ -5,12 +5,14 @@ Source: iproute2 lib/utils.c:getcmdline, makeargs, do_batch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from offload.tc.words import Refusal
 
 _SPACE = " \t\r\n"
 _MAX_ARGS = 511
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 def batch(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -20,7 +22,7 @@ def batch(text: str) -> Iterator[tuple[int, list[str]]]:
     of a line joins the next one; a quote counts where a word begins.
     Raises Refusal when it comes to a line that cannot be split.
     """
-    lines = text.splitlines(keepends=True)
+    lines = _LINE.findall(text)
     number = 0
     while number < len(lines):
         line = _without_comment(lines[number])

@@ -36,8 +36,6 @@ def verb_keyword(word: str) -> str | None:
 
 def parse_control(words: Words) -> Control | None:
     """Read a verb, or stay on the word and say why it is none."""
-    if not words.left:
-        return None
     keyword = verb_keyword(words.word)
     if keyword is None:
         words.say(f"Bad action type {words.word}")

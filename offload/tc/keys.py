@@ -181,11 +181,9 @@ def _parse_address(words: Words, word: str, layers: Layers, key: Key) -> Asked |
 
 def _show_address(answer: Answer, name: str, match: KeyMatch) -> None:
     make = IPv4Address if match.key.kind is Kind.IPV4 else IPv6Address
-    length = prefix_length(match.mask, match.key.bits)
+    length = match.mask.bit_count()
     text = show_address(make(match.value))
-    if length is None:
-        text += f"/{show_address(make(match.mask))}"
-    elif length < match.key.bits:
+    if length < match.key.bits:
         text += f"/{length}"
     _line(answer, name, text)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from offload.errors import Unsupported
 from offload.tc.command import Batch, Command, Foreign, Options
 from offload.tc.filter import parse_filter
-from offload.tc.words import Declined, Left, Refusal, Words, abbreviates
+from offload.tc.words import Left, Refusal, Words, abbreviates
 
 _OBJECTS = ("qdisc", "class", "filter", "chain", "actions", "monitor", "exec", "help")
 
@@ -80,8 +80,6 @@ def parse(
         command = _parse_object(words, options, ours)
     except Left as left:
         raise Refusal("\n".join(words.said), left.exit_code) from None
-    except Declined:
-        raise Refusal("\n".join(words.said), 255) from None
     if words.kernel_error is not None and not isinstance(command, Foreign):
         raise words.kernel_error
     return command
@@ -91,7 +89,7 @@ def _parse_options(words: Words) -> Options | Foreign:
     options = Options()
     while words.left and words.word.startswith("-"):
         meaning = _meaning(words.word)
-        if meaning == _FOREIGN:
+        if meaning == _FOREIGN or meaning == "batch" and words.left == 1:
             return Foreign(words.word)
         if meaning == "brief":
             raise Unsupported("-brief: not supported by the testbed yet")

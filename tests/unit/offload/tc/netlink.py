@@ -99,7 +99,8 @@ def _options(entry: Shown) -> Iterable[bytes]:
     if entry.in_hw:
         yield attr(86, u32(entry.in_hw_count))
     both = enumerate(zip(entry.actions, entry.states, strict=True), 1)
-    yield nest(3, (_action(n, a, s, entry) for n, (a, s) in both))
+    if entry.actions:
+        yield nest(3, (_action(n, a, s, entry) for n, (a, s) in both))
 
 
 def _key(entry: Shown, asked: KeyMatch) -> Iterable[bytes]:

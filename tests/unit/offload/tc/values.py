@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv6Address
 from hypothesis import strategies as st
 
 from offload.actions import (
-    PIPE,
     STOLEN,
     Action,
+    Address,
     Control,
     Ct,
     Gact,
@@ -57,18 +57,19 @@ def masked(bits: int) -> st.SearchStrategy[Masked]:
     return st.builds(Masked, st.integers(0, full), masks)
 
 
-def ipv4() -> st.SearchStrategy[IPv4Address]:
+def ipv4() -> st.SearchStrategy[Address]:
     return st.integers(0, 2**32 - 1).map(IPv4Address)
 
 
-def ipv6() -> st.SearchStrategy[IPv6Address]:
+def ipv6() -> st.SearchStrategy[Address]:
     return st.integers(0, 2**128 - 1).map(IPv6Address)
 
 
 @st.composite
 def nats(draw: st.DrawFn) -> Nat:
     kind = draw(st.sampled_from([NatKind.SRC, NatKind.DST]))
-    address = draw(st.sampled_from([ipv4(), ipv6()]))
+    addresses: list[st.SearchStrategy[Address]] = [ipv4(), ipv6()]
+    address = draw(st.sampled_from(addresses))
     port = draw(st.integers(0, 65535))
     last = draw(st.integers(1, 65535)) if port else 0
     return Nat(kind, draw(address), draw(address), port, last)

@@ -1,0 +1,731 @@
+"""What iproute2 6.1's tc said to each command line, and the exit code it left with.
+
+Recorded from the real one; ``USAGE`` stands for its usage text and what follows.
+"""
+
+# flake8: noqa: E501
+
+REFUSALS = (
+    ("filter foo", 255, 'Command "foo" is unknown, try "tc filter help".'),
+    ("filter add dev", 255, 'Command line is not complete. Try option "help"'),
+    (
+        "filter add dev lo dev lo",
+        255,
+        'Error: duplicate "dev": "lo" is the second value.',
+    ),
+    (
+        "filter add dev lo block 1",
+        255,
+        'Error: "dev" and "block" are mutually exclusive',
+    ),
+    (
+        "filter add block 0",
+        255,
+        'Error: argument "0" is wrong: invalid block index value',
+    ),
+    (
+        "filter add block 1 block 2",
+        255,
+        'Error: duplicate "block": "2" is the second value.',
+    ),
+    (
+        "filter add block 1 dev lo",
+        255,
+        'Error: "dev" and "block" are mutually exclusive',
+    ),
+    (
+        "filter show dev lo block 1",
+        255,
+        'Error: "block" cannot be used in the same time as "dev"',
+    ),
+    (
+        "filter show block 1 dev lo",
+        255,
+        'Error: "dev" cannot be used in the same time as "block"',
+    ),
+    (
+        "filter add dev lo ingress ingress",
+        255,
+        'Error: "ingress" is duplicate parent ID',
+    ),
+    ("filter add dev lo ingress egress", 255, 'Error: "egress" is duplicate parent ID'),
+    ("filter add dev lo root ingress", 255, 'Error: "ingress" is duplicate parent ID'),
+    (
+        "filter add dev lo ingress parent ffff:",
+        255,
+        'Error: duplicate "parent": "ffff:" is the second value.',
+    ),
+    (
+        "filter add dev lo parent",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo parent zz",
+        255,
+        'Error: argument "zz" is wrong: Invalid parent ID',
+    ),
+    (
+        "filter add dev lo parent 1:zz",
+        255,
+        'Error: argument "1:zz" is wrong: Invalid parent ID',
+    ),
+    (
+        "filter add dev lo parent 10000:1",
+        255,
+        'Error: argument "10000:1" is wrong: Invalid parent ID',
+    ),
+    (
+        "filter add dev lo parent 1:10000",
+        255,
+        'Error: argument "1:10000" is wrong: Invalid parent ID',
+    ),
+    (
+        "filter show dev lo parent zz",
+        255,
+        'Error: argument "zz" is wrong: invalid parent ID',
+    ),
+    (
+        "filter add dev lo ingress prio",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress prio 0x",
+        255,
+        'Error: argument "0x" is wrong: invalid priority value',
+    ),
+    (
+        "filter add dev lo ingress prio 65536",
+        255,
+        'Error: argument "65536" is wrong: invalid priority value',
+    ),
+    (
+        "filter add dev lo ingress pref -1",
+        255,
+        'Error: argument "-1" is wrong: invalid priority value',
+    ),
+    (
+        "filter add dev lo ingress prio 1 prio 2",
+        255,
+        'Error: duplicate "priority": "2" is the second value.',
+    ),
+    (
+        "filter show dev lo ingress prio zz",
+        255,
+        'Error: argument "zz" is wrong: invalid preference',
+    ),
+    (
+        "filter show dev lo ingress prio 4294967296",
+        255,
+        'Error: argument "4294967296" is wrong: invalid preference',
+    ),
+    (
+        "filter add dev lo ingress protocol",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress protocol foo",
+        255,
+        'Error: argument "foo" is wrong: invalid protocol',
+    ),
+    (
+        "filter add dev lo ingress protocol 65536",
+        255,
+        'Error: argument "65536" is wrong: invalid protocol',
+    ),
+    (
+        "filter add dev lo ingress protocol ip proto ip",
+        255,
+        'Error: duplicate "protocol": "ip" is the second value.',
+    ),
+    (
+        "filter show dev lo ingress protocol ip protocol ipv6",
+        255,
+        'Error: duplicate "protocol": "ipv6" is the second value.',
+    ),
+    (
+        "filter add dev lo ingress chain",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress chain foo",
+        255,
+        'Error: argument "foo" is wrong: invalid chain index value',
+    ),
+    (
+        "filter add dev lo ingress chain 4294967296",
+        255,
+        'Error: argument "4294967296" is wrong: invalid chain index value',
+    ),
+    (
+        "filter add dev lo ingress chain 1 chain 2",
+        255,
+        'Error: duplicate "chain": "2" is the second value.',
+    ),
+    (
+        "filter add dev lo ingress handle",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress handle 1 handle 2",
+        255,
+        'Error: duplicate "handle": "2" is the second value.',
+    ),
+    (
+        "filter add dev lo ingress handle 1",
+        255,
+        'Must specify filter type when using "handle"',
+    ),
+    (
+        "filter add dev lo ingress foo bar",
+        1,
+        'Unknown filter "foo", hence option "bar" is unparsable',
+    ),
+    ("filter add dev lo ingress handle zz foo", 1, 'Unparsable filter ID "zz"'),
+    ("filter add dev lo ingress help", 0, "USAGE"),
+    ("filter help", 0, "USAGE"),
+    ("filter show dev lo ingress foo", 255, ' What is "foo"? Try "tc filter help"'),
+    (
+        "filter show dev lo ingress flower",
+        255,
+        ' What is "flower"? Try "tc filter help"',
+    ),
+    ("filter show help", 0, "USAGE"),
+    ("filter show help foo", 255, "USAGE"),
+    ("filter get dev lo ingress", 255, "Must specify filter protocol"),
+    ("filter get dev lo ingress protocol ip", 255, "Must specify filter priority"),
+    ("filter get dev lo protocol ip pref 1", 255, "Must specify filter parent"),
+    ("filter get dev lo ingress protocol ip pref 1", 255, "Must specify filter type"),
+    (
+        "filter get ingress protocol ip pref 1 flower",
+        255,
+        'Must specify netdevice "dev" or block index "block"',
+    ),
+    (
+        "filter get dev lo ingress protocol ip pref 1 flower",
+        255,
+        'Must specify filter "handle"',
+    ),
+    (
+        "filter get dev lo ingress protocol ip pref 1 handle zz flower",
+        1,
+        'Illegal "handle"',
+    ),
+    ("filter add dev lo ingress handle zz flower", 1, 'Illegal "handle"'),
+    ("filter add dev lo ingress handle 4294967296 flower", 1, 'Illegal "handle"'),
+    ("filter add dev lo ingress flower foo", 1, 'What is "foo"?\nUSAGE'),
+    ("filter add dev lo ingress flower help", 1, "USAGE"),
+    (
+        "filter add dev lo ingress flower src_mac",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower src_mac zoo",
+        1,
+        '"zoo" is invalid lladdr.\nIllegal "src_mac"',
+    ),
+    (
+        "filter add dev lo ingress flower src_mac 24:8a:07:a5:28:100",
+        1,
+        '"100" is invalid lladdr.\nIllegal "src_mac"',
+    ),
+    (
+        "filter add dev lo ingress flower dst_mac 24:8a:07:a5:28:01/zz:00",
+        1,
+        '"zz" is invalid lladdr.\nIllegal "dst_mac"',
+    ),
+    (
+        "filter add dev lo ingress flower ct_state",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    ("filter add dev lo ingress flower ct_state trk", 1, 'Illegal "ct_state"'),
+    ("filter add dev lo ingress flower ct_state +foo", 1, 'Illegal "ct_state"'),
+    ("filter add dev lo ingress flower ct_state +trk+", 1, 'Illegal "ct_state"'),
+    ("filter add dev lo ingress flower ct_zone 65536", 1, 'Illegal "ct_zone"'),
+    ("filter add dev lo ingress flower ct_zone 1/zz", 1, 'Illegal "ct_zone"'),
+    ("filter add dev lo ingress flower ct_mark 0x100000000", 1, 'Illegal "ct_mark"'),
+    (
+        "filter add dev lo ingress flower ct_label 0x01",
+        255,
+        'Error: argument "0x01" is wrong: labels must be a hex string\n',
+    ),
+    (
+        "filter add dev lo ingress flower ct_label 01/zz",
+        255,
+        'Error: argument "zz" is wrong: labels mask must be a hex string\n',
+    ),
+    (
+        "filter add dev lo ingress flower ct_label 000000000000000000000000000000000",
+        255,
+        'Error: argument "000000000000000000000000000000000" is wrong: 33 Max allowed size 32',
+    ),
+    (
+        "filter add dev lo ingress flower ct_label 01/000000000000000000000000000000000",
+        255,
+        'Error: argument "01" is wrong: 2 Max allowed size 32',
+    ),
+    (
+        "filter add dev lo ingress flower ip_proto tcp",
+        1,
+        'Illegal "eth_type" for ip proto\nIllegal "ip_proto"',
+    ),
+    (
+        "filter add dev lo ingress protocol arp flower ip_proto tcp",
+        1,
+        'Illegal "eth_type" for ip proto\nIllegal "ip_proto"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto icmpv6",
+        1,
+        'Illegal "eth_type" for ip proto\nIllegal "ip_proto"',
+    ),
+    (
+        "filter add dev lo ingress protocol ipv6 flower ip_proto icmp",
+        1,
+        'Illegal "eth_type" for ip proto\nIllegal "ip_proto"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto 256",
+        1,
+        'Illegal "ip_proto"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto foo",
+        1,
+        'Illegal "ip_proto"',
+    ),
+    ("filter add dev lo ingress protocol ip flower ip_tos 256", 1, 'Illegal "ip_tos"'),
+    ("filter add dev lo ingress protocol ip flower ip_tos 4/zz", 1, 'Illegal "ip_tos"'),
+    ("filter add dev lo ingress protocol ip flower ip_ttl zz", 1, 'Illegal "ip_ttl"'),
+    (
+        "filter add dev lo ingress protocol arp flower src_ip 1.2.3.4",
+        1,
+        'Illegal "src_ip"',
+    ),
+    ("filter add dev lo ingress flower dst_ip 1.2.3.4", 1, 'Illegal "dst_ip"'),
+    (
+        "filter add dev lo ingress protocol ip flower src_ip fd00::1",
+        1,
+        'Error: inet prefix is expected rather than "fd00::1".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower src_ip 1.2.3.256",
+        1,
+        'Error: inet prefix is expected rather than "1.2.3.256".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower src_ip 1.2.3.4.5",
+        1,
+        'Error: inet prefix is expected rather than "1.2.3.4.5".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower src_ip 1.2.3.4/33",
+        1,
+        'Error: inet prefix is expected rather than "1.2.3.4/33".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower src_ip 1.2.3.4/255.0.255.0",
+        1,
+        'Error: inet prefix is expected rather than "1.2.3.4/255.0.255.0".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower src_ip foo",
+        1,
+        'Error: inet prefix is expected rather than "foo".',
+    ),
+    (
+        "filter add dev lo ingress protocol ipv6 flower dst_ip 1.2.3.4",
+        1,
+        'Error: inet6 prefix is expected rather than "1.2.3.4".',
+    ),
+    (
+        "filter add dev lo ingress protocol ipv6 flower dst_ip fd00::1/129",
+        1,
+        'Error: inet6 prefix is expected rather than "fd00::1/129".',
+    ),
+    (
+        "filter add dev lo ingress protocol ipv6 flower dst_ip fd00::1%lo",
+        1,
+        'Error: inet6 prefix is expected rather than "fd00::1%lo".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower enc_dst_ip foo",
+        1,
+        'Error: any valid prefix is expected rather than "foo".',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower dst_port 80",
+        1,
+        'Illegal "dst_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto icmp dst_port 80",
+        1,
+        'Illegal "dst_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto icmp dst_port 0x50/0xff",
+        1,
+        'Illegal "dst_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp dst_port 0",
+        1,
+        'Illegal "dst_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp dst_port 65536",
+        1,
+        'Illegal "dst_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp src_port 80-",
+        1,
+        'Illegal "src_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp src_port 90-80",
+        1,
+        'max value should be greater than min value\nIllegal "src_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp src_port 80/zz",
+        1,
+        'Illegal "src_port"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp tcp_flags 0x1000",
+        1,
+        'Illegal "tcp_flags"',
+    ),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto tcp tcp_flags 0x2/zz",
+        1,
+        'Illegal "tcp_flags"',
+    ),
+    ("filter add dev lo ingress protocol ip flower type 8", 1, 'Illegal "icmp type"'),
+    (
+        "filter add dev lo ingress protocol ip flower ip_proto icmp type 256",
+        1,
+        'Illegal "icmp type"',
+    ),
+    (
+        "filter add dev lo ingress protocol ipv6 flower ip_proto icmpv6 code zz",
+        1,
+        'Illegal "icmp code"',
+    ),
+    ("filter add dev lo ingress flower enc_key_id zz", 1, 'Illegal "enc_key_id"'),
+    ("filter add dev lo ingress flower enc_key_id 1/2", 1, 'Illegal "enc_key_id"'),
+    (
+        "filter add dev lo ingress flower enc_dst_port 65536",
+        1,
+        'Illegal "enc_dst_port"',
+    ),
+    (
+        "filter add dev lo ingress flower action",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action action",
+        1,
+        'bad action empty 1\nparse_action: bad value (0:(null))!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action drop action",
+        1,
+        'bad action empty 1\nparse_action: bad value (0:(null))!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action drop action add",
+        1,
+        'bad action empty 1\nparse_action: bad value (1:add)!\nIllegal "action"',
+    ),
+    ("filter add dev lo ingress flower action help", 1, 'Illegal "action"'),
+    ("filter add dev lo ingress flower action foo", 255, "Bad action type foo\nUSAGE"),
+    (
+        "filter add dev lo ingress flower action drop foo",
+        255,
+        "Bad action type foo\nUSAGE",
+    ),
+    ("filter add dev lo ingress flower action get", 1, 'What is "get"?\nUSAGE'),
+    (
+        "filter add dev lo ingress flower action gact",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action gact foo",
+        255,
+        "Bad action type foo\nUSAGE",
+    ),
+    ("filter add dev lo ingress flower action pass help", 255, "USAGE"),
+    (
+        "filter add dev lo ingress flower action goto",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action goto 2",
+        255,
+        '"chain index" expected\nUSAGE',
+    ),
+    (
+        "filter add dev lo ingress flower action goto chain",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action goto chain foo",
+        255,
+        'Illegal "chain index"\nUSAGE',
+    ),
+    (
+        "filter add dev lo ingress flower action goto chain 268435456",
+        255,
+        'Illegal "chain index"\nUSAGE',
+    ),
+    (
+        "filter add dev lo ingress flower action ct goto chain 268435456",
+        255,
+        'Illegal "chain index"\nIllegal "chain index"\nUSAGE',
+    ),
+    (
+        "filter add dev lo ingress flower action ct foo",
+        255,
+        "Bad action type foo\nUSAGE",
+    ),
+    ("filter add dev lo ingress flower action ct help", 255, "USAGE"),
+    (
+        "filter add dev lo ingress flower action ct zone",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct zone 65536",
+        1,
+        'ct: Illegal "zone"\nbad action parsing\nparse_action: bad value (3:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct mark foo",
+        1,
+        'ct: Illegal "mark"\nbad action parsing\nparse_action: bad value (3:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct mark 1/foo",
+        1,
+        'ct: Illegal "mark"\nbad action parsing\nparse_action: bad value (3:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct label 0x01",
+        255,
+        'Error: argument "0x01" is wrong: ct: labels must be a hex string\n',
+    ),
+    (
+        "filter add dev lo ingress flower action ct label 01/0x",
+        255,
+        'Error: argument "0x" is wrong: ct: labels mask must be a hex string\n',
+    ),
+    (
+        "filter add dev lo ingress flower action ct label 000000000000000000000000000000000",
+        255,
+        'Error: argument "000000000000000000000000000000000" is wrong: 33 Max allowed size 32',
+    ),
+    (
+        "filter add dev lo ingress flower action ct clear commit",
+        1,
+        'ct: clear can only be used alone\nbad action parsing\nparse_action: bad value (3:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct clear nat pipe",
+        1,
+        'ct: clear can only be used alone\nbad action parsing\nparse_action: bad value (4:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct nat",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat pipe",
+        1,
+        'ct: commit and nat must set src or dst\nbad action parsing\nparse_action: bad value (4:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct nat src addr 1.1.1.1 pipe",
+        1,
+        'ct: src or dst is only valid if commit is set\nbad action parsing\nparse_action: bad value (6:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    ("filter add dev lo ingress flower action ct commit nat src 1.1.1.1", 255, "USAGE"),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr foo",
+        1,
+        'Error: any valid address is expected rather than "foo".',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1-fd00::1",
+        1,
+        'Error: inet address is expected rather than "fd00::1".',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr fd00::1-1.1.1.1",
+        1,
+        'Error: inet6 address is expected rather than "1.1.1.1".',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1-",
+        1,
+        'Error: inet address is expected rather than "".',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1 port",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1 port foo",
+        1,
+        'ct: Illegal nat port range\nbad action parsing\nparse_action: bad value (8:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1 port 1-foo",
+        1,
+        'ct: Illegal nat port range\nbad action parsing\nparse_action: bad value (8:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action ct commit nat src addr 1.1.1.1 nat dst addr 1.1.1.2 pipe",
+        1,
+        'ct: src and dst nat can\'t be used together\nbad action parsing\nparse_action: bad value (11:ct)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    ("filter add dev lo ingress flower action tunnel_key help", 255, "USAGE"),
+    (
+        "filter add dev lo ingress flower action tunnel_key set",
+        1,
+        "set needs tunnel_key parameters\nUSAGE",
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set src_ip 1.1.1.1",
+        1,
+        "set needs tunnel_key parameters\nUSAGE",
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set unset",
+        1,
+        'unexpected "unset" - action already specified\nUSAGE',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key unset set",
+        1,
+        'unexpected "set" - action already specified\nUSAGE',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set src_ip foo",
+        1,
+        'Error: any valid address is expected rather than "foo".',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set dst_ip fd00::zz",
+        1,
+        'Error: any valid address is expected rather than "fd00::zz".',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set id foo",
+        1,
+        'Illegal "id"\nbad action parsing\nparse_action: bad value (4:tunnel_key)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set dst_port 65536",
+        1,
+        'Illegal "dst port"\nbad action parsing\nparse_action: bad value (4:tunnel_key)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set tos 256",
+        1,
+        'Illegal "tos"\nbad action parsing\nparse_action: bad value (4:tunnel_key)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action tunnel_key set ttl zz",
+        1,
+        'Illegal "ttl"\nbad action parsing\nparse_action: bad value (4:tunnel_key)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    ("filter add dev lo ingress flower action mirred help", 255, "USAGE"),
+    (
+        "filter add dev lo ingress flower action mirred foo",
+        1,
+        'mirred option not supported foo\nbad action parsing\nparse_action: bad value (2:mirred)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress redirect",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress redirect dev",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress redirect dev nodev",
+        1,
+        'Cannot find device "nodev"\nbad action parsing\nparse_action: bad value (5:mirred)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress ingress redirect dev lo",
+        1,
+        'Can\'t have both ingress and egress\nbad action parsing\nparse_action: bad value (6:mirred)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred ingress egress redirect dev lo",
+        1,
+        'Can\'t have both egress and ingress\nbad action parsing\nparse_action: bad value (6:mirred)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress mirror redirect dev lo",
+        1,
+        'Can\'t have both mirror and redir\nbad action parsing\nparse_action: bad value (6:mirred)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress redirect mirror dev lo",
+        1,
+        'Can\'t have both mirror and redir\nbad action parsing\nparse_action: bad value (6:mirred)!\nIllegal "action"',
+    ),
+    (
+        "filter add dev lo ingress flower action mirred egress foo bar",
+        255,
+        'Command line is not complete. Try option "help"',
+    ),
+    ("foo", 255, 'Object "foo" is unknown, try "tc help".'),
+    ("-foo", 255, 'Option "-foo" is unknown, try "tc -help".'),
+    ("-s -foo filter", 255, 'Option "-foo" is unknown, try "tc -help".'),
+)
