@@ -6,6 +6,7 @@ also carries the run's mark, in its own environment and in that of all it starts
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -57,9 +58,23 @@ class RunNode(Node):
         self.run.adopt(child)
         return child
 
+    def _entering(self) -> list[str]:
+        """Return the words that let a command run on the node.
+
+        ``mnexec -a`` would leave a chroot that the testbed runs in.
+        """
+        target = f"--target={self.pid}"
+        return ["nsenter", target, "--net", "--mount", "--root", f"--wd={os.getcwd()}"]
+
+    def popen(self, *args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        """Start a command on the node, as Mininet's own does."""
+        kwargs.setdefault("mncmd", ["mnexec", "-d", *self._entering()])
+        started: subprocess.Popen[bytes] = super().popen(*args, **kwargs)
+        return started
+
     def must(self, *argv: str, stdin: str = "") -> str:
         """Run a command on the node and return what it printed, or raise CommandFailed."""
-        attached = ["mnexec", "-a", str(self.pid), *argv]
+        attached = [*self._entering(), *argv]
         try:
             return self.run.call(attached, self.environment(), stdin)
         except CommandFailed as failure:

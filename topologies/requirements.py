@@ -24,6 +24,7 @@ _PROGRAMS = (
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
     ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
 )
 _TBF = ("tbf", "rate", "1mbit", "burst", "15000", "latency", "50ms")
 _TUN = Path("/dev/net/tun")
