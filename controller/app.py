@@ -17,7 +17,7 @@ from ryu.ofproto import ofproto_v1_3
 
 from controller.connections import connections
 from controller.hypervisor import Config, Hypervisor
-from controller.openflow import decode
+from controller.openflow import decode, entries
 from controller.ovs import OvsError
 from controller.switch import Switch
 
@@ -33,6 +33,7 @@ class Driver(RyuApp):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         decode.take_raw()
+        entries.make_templates()
         self.switches: dict[str, Switch] = {}
         self._by_dpid: dict[int, Switch] = {}
 

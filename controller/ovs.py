@@ -16,6 +16,8 @@ _TIMEOUT_S = 10.0
 _READ_BYTES = 65536
 _FIRST_LOOK_S = 0.01
 
+_ANY_TIMEOUT = "udp_first=60"
+
 # The kernel's defaults (nf_conntrack_proto_tcp.c, _udp.c), so that connections
 # in software live as long as there.  A connection that may be offloaded must
 # outlive its entry: act_ct deletes an established UDP one itself.
@@ -89,13 +91,14 @@ class Ovs:
             except OSError as error:
                 raise OvsError(f"{command}: {error}") from error
 
-    def vsctl(self, *arguments: str) -> None:
-        """Change the database and wait until the switch has taken it over."""
+    def vsctl(self, *arguments: str) -> str:
+        """Ask or change the database; a change has been taken over on return."""
         database = f"--db=unix:{self._directory / 'db.sock'}"
         argv = ["ovs-vsctl", database, f"--timeout={_TIMEOUT_S:.0f}", *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
             raise OvsError(f"{' '.join(argv)}: {done.stderr.strip()}")
+        return str(done.stdout)
 
     def prepare(self) -> None:
         """Set what the pipeline relies on and OVS does not keep over a restart.
@@ -120,10 +123,26 @@ class Ovs:
         self.vsctl(*created[1:], "--", "set", "Bridge", BRIDGE, tables)
 
     def prepare_zone(self, zone: int) -> None:
-        """Give a zone the kernel's timeouts."""
-        policy = [f"{name}={value}" for name, value in _ZONE_TIMEOUTS_S.items()]
-        datapath = "netdev" if self._is_netdev() else "system"
-        self.vsctl("--may-exist", "add-zone-tp", datapath, f"zone={zone}", *policy)
+        """Give a zone the kernel's timeouts.
+
+        In two steps: OVS 3.5 takes a policy over only when a zone's changes.
+        """
+        kind = "netdev" if self._is_netdev() else "system"
+        self.vsctl("--may-exist", "add-zone-tp", kind, f"zone={zone}", _ANY_TIMEOUT)
+        datapath = self.vsctl("get", "Open_vSwitch", ".", f"datapaths:{kind}").strip()
+        row = self.vsctl("get", "Datapath", datapath, f"ct_zones:{zone}").strip()
+        timeouts = ",".join(f"{name}={s}" for name, s in _ZONE_TIMEOUTS_S.items())
+        self.vsctl(
+            "--id=@policy",
+            "create",
+            "CT_Timeout_Policy",
+            f"timeouts={{{timeouts}}}",
+            "--",
+            "set",
+            "CT_Zone",
+            row,
+            "timeout_policy=@policy",
+        )
 
     def _is_netdev(self) -> bool:
         return "netdev@" in self.appctl("dpif/show")

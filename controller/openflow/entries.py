@@ -33,7 +33,8 @@ from controller.rules import (
 )
 from offload.conntrack import TCP_FIN, TCP_RST, Direction
 from offload.flow_table import MangleField
-from offload.flower import (
+from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP, CtState
+
     ETH_P_IP,
     ETH_P_IPV6,
     IPPROTO_TCP,
@@ -105,6 +106,16 @@ class Template:
 def _only_place(message: bytes, mark: bytes) -> int:
     assert message.count(mark) == 1, f"{mark.hex()} must occur once"
     return message.index(mark)
+
+
+def make_templates() -> None:
+    """Make the templates every network needs, before its first connection waits."""
+    for ipv4 in (True, False):
+        for proto in (IPPROTO_TCP, IPPROTO_UDP):
+            _tuple_template(ipv4, proto, ())
+            _watch_template(ipv4, proto)
+    _age_template()
+    _delete_template()
 
 
 def entry_id_of(owner_id: int) -> int:
