@@ -35,12 +35,6 @@ from offload.conntrack import TCP_FIN, TCP_RST, Direction
 from offload.flow_table import MangleField
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP, CtState
 
-    ETH_P_IP,
-    ETH_P_IPV6,
-    IPPROTO_TCP,
-    CtState,
-)
-
 ENTRY_PRIORITY = 10
 _WATCH = 2  # beside the directions 0 and 1
 _COOKIE = Struct("!Q")
