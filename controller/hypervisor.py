@@ -21,6 +21,7 @@ from offload.act_ct import ActCt
 from offload.cls_api import Filter
 from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
 from offload.errors import Unsupported
+from offload.flower import IPPROTO_TCP, IPPROTO_UDP
 
 _LAST_EPOCH = 0xFF
 
@@ -183,7 +184,8 @@ class Hypervisor:
         for connection in tracked.values():
             table = self.act_ct.tables.get(connection.zone)
             known = table is not None and table.lookup(connection.original)
-            if connection.told and not connection.closing and not known:
+            offloadable = connection.original.proto in (IPPROTO_TCP, IPPROTO_UDP)
+            if connection.told and offloadable and not (connection.closing or known):
                 self._entries.offer_again(connection.zone, connection.original)
 
     def restore_connections(self) -> None:

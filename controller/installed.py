@@ -46,6 +46,7 @@ class InstalledFilter:
     fte_ids: tuple[int, ...] = ()
     software: list[Rule] = field(default_factory=list)
     hardware: list[Rule] = field(default_factory=list)
+    chains_held: tuple[int, ...] = ()
     why_not: str = ""
     before: dict[int, Count] = field(default_factory=dict)
     used_s: float = 0.0
@@ -84,26 +85,29 @@ class InstalledFilters:
         """
         installed = InstalledFilter(filter_, now_s)
         block = self.classifier.block(filter_.device)
-        with ExitStack() as undo:
-            block.insert(filter_)
-            undo.callback(block.remove, filter_)
-            moved = self._rank(filter_)
-            undo.callback(self._unrank, filter_, self._rank_of(filter_))
-            installed.fte_ids = tuple(
-                self._fte_ids.allocate() for _ in range(software.ct_count(filter_))
-            )
-            undo.callback(self._release_fte_ids, installed)
-            if not filter_.skip_sw:
-                installed.software = self._software_rules(installed)
-            self._into_hardware(installed)
-            undo.callback(self._out_of_hardware, installed)
-            if filter_.skip_sw and not installed.in_hw:
-                raise KernelError(f"mlx5_core: {installed.why_not}")
-            undo.pop_all()
+        moved = False
+        try:
+            with ExitStack() as undo:
+                block.insert(filter_)
+                undo.callback(block.remove, filter_)
+                moved = self._rank(filter_)
+                undo.callback(self._unrank, filter_, self._rank_of(filter_))
+                installed.fte_ids = tuple(
+                    self._fte_ids.allocate() for _ in range(software.ct_count(filter_))
+                )
+                undo.callback(self._release_fte_ids, installed)
+                if not filter_.skip_sw:
+                    installed.software = self._software_rules(installed)
+                self._into_hardware(installed)
+                undo.callback(self._out_of_hardware, installed)
+                if filter_.skip_sw and not installed.in_hw:
+                    raise KernelError(f"mlx5_core: {installed.why_not}")
+                undo.pop_all()
+        finally:
+            if moved:
+                self._renumber(filter_)
         self._installed[filter_.id] = installed
         self._send(installed.software)
-        if moved:
-            self._renumber(filter_)
         return installed
 
     def remove(self, filter_: Filter) -> InstalledFilter:
@@ -157,36 +161,39 @@ class InstalledFilters:
 
     def _into_hardware(self, installed: InstalledFilter) -> None:
         """Offload a filter, or leave a rule that sends its packets to software."""
-        filter_ = installed.filter
-        installed.why_not = self._why_not(filter_)
-        held = hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
         if not self.offload:
+            installed.why_not = OFF
             return
-        for chain in held:
-            self.chains.hold(chain)
+        try:
+            self._check(installed.filter)
+            self._hold(installed, hardware.chains_used(installed.filter))
+            installed.why_not = ""
+        except Unsupported as refused:
+            installed.why_not = str(refused)
+            self._hold(installed, (installed.filter.chain,))
         installed.hardware = self._hardware_rules(installed)
         self._send(installed.hardware)
 
     def _out_of_hardware(self, installed: InstalledFilter) -> None:
-        if not installed.hardware:
-            return
         self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
         installed.hardware = []
-        filter_ = installed.filter
-        held = hardware.chains_used(filter_) if installed.in_hw else (filter_.chain,)
-        for chain in held:
+        for chain in installed.chains_held:
             self.chains.release(chain)
+        installed.chains_held = ()
 
-    def _why_not(self, filter_: Filter) -> str:
-        if not self.offload:
-            return OFF
+    def _check(self, filter_: Filter) -> None:
         if filter_.skip_hw:
-            return SKIPPED
-        try:
-            hardware.check(filter_, self._device_of)
-        except Unsupported as refused:
-            return str(refused)
-        return ""
+            raise Unsupported(SKIPPED)
+        hardware.check(filter_, self._device_of)
+
+    def _hold(self, installed: InstalledFilter, chains: tuple[int, ...]) -> None:
+        """Hold chains for a filter: all of them, or none and Unsupported."""
+        with ExitStack() as undo:
+            for chain in chains:
+                self.chains.hold(chain)
+                undo.callback(self.chains.release, chain)
+            undo.pop_all()
+        installed.chains_held = chains
 
     def _hardware_rules(self, installed: InstalledFilter) -> list[Rule]:
         filter_ = installed.filter

@@ -133,15 +133,16 @@ class ActCt:
 
         Source: net/sched/act_ct.c:tcf_ct_flow_table_process_conn
         """
+        reason = why_not(packet)
+        if reason:
+            return self._refuse(packet, reason)
         table = self.tables.get(packet.zone)
         if table is None:
+            self._conntrack.offer_again(packet.zone, packet.original)
             return self._refuse(packet, f"zone {packet.zone} has no ct action")
         entry = table.lookup(packet.original)
         if entry is not None:
             return entry
-        reason = why_not(packet)
-        if reason:
-            return self._refuse(packet, reason)
         return self._add(table, packet)
 
     def fin_or_rst(self, packet: TrackedPacket) -> FlowEntry | None:

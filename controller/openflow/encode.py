@@ -18,7 +18,6 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from ryu.ofproto import ofproto_v1_3_parser as parser
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
-from controller.fields import Field
 from controller.openflow import ryu_compat  # noqa: F401 (before Ryu)
 from controller.rules import (
     AddRule,
@@ -145,11 +144,6 @@ def flow_stats_request(xid: int, of_cookie: int, mask: int) -> bytes:
 def barrier_request(xid: int) -> bytes:
     """Ask the switch to say when everything before is done."""
     return serialized(parser.OFPBarrierRequest(PROTOCOL), xid)
-
-
-def port_desc_request(xid: int) -> bytes:
-    """Ask for the switch's ports."""
-    return serialized(parser.OFPPortDescStatsRequest(PROTOCOL, 0), xid)
 
 
 def packet_out(data: bytes, rule_actions: tuple[RuleAction, ...]) -> bytes:
@@ -304,8 +298,3 @@ def _translate(nat: Translate) -> Any:
     return parser.NXActionNAT(
         flags=_NAT_SRC if nat.source else _NAT_DST, **addresses, **ports
     )
-
-
-def field_value_bytes(field: Field, value: int) -> bytes:
-    """A value as wide as the wire has it."""
-    return value.to_bytes(field.width // 8, "big")

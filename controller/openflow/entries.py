@@ -40,7 +40,6 @@ _WATCH = 2  # beside the directions 0 and 1
 _COOKIE = Struct("!Q")
 _LOAD = Struct("!Q")  # a register load carries 64 bits
 _PORT = Struct("!H")
-_REGISTER = Struct("!I")
 _IDLE = Struct("!H")
 _IPV4_BYTES = 4
 
