@@ -1,0 +1,1 @@
+"""The acts: each shows something on the stage, counts it, and checks it."""
