@@ -27,14 +27,11 @@ def main() -> int:
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    signal.signal(signal.SIGTERM, _leave)
     os.umask(0o077)
     _go_first()
     sockets = [directory / OPENFLOW_SOCKET, directory / CONTROL_SOCKET]
     try:
         _serve(*sockets)
-    except KeyboardInterrupt:
-        return 130
     finally:
         for path in sockets:
             path.unlink(missing_ok=True)
@@ -66,15 +63,12 @@ def _go_first() -> None:
         os.nice(_NICENESS)
 
 
-def _leave(signum: int, frame: object) -> None:
-    raise SystemExit(0)
-
-
 def _serve(openflow_path: Path, control_path: Path) -> None:
     # Here and not above: Ryu takes a while to import, and --help should not.
     from controller.openflow import ryu_compat  # isort: skip (silences eventlet)
     from controller.control import ControlServer
 
+    ryu_compat.end_on_signals(signal.SIGTERM, signal.SIGINT)
     apps = ryu_compat.start_app("controller.app", str(openflow_path))
     ControlServer(apps["Driver"], str(control_path)).serve_forever()
 

@@ -187,6 +187,11 @@ class ActCt:
                 del self._expires_s[zone, original]
                 self._conntrack.delete(zone, original)
 
+    def remaining_s(self, zone: int, original: FlowTuple, now_s: float) -> int | None:
+        """Until when a connection that aged is kept; None if that is conntrack's."""
+        expires_s = self._expires_s.get((zone, original))
+        return None if expires_s is None else max(int(expires_s - now_s), 0)
+
     def entry(self, entry_id: int) -> FlowEntry | None:
         """The live entry of that id."""
         return self._entries.get(entry_id)

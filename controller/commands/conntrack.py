@@ -7,7 +7,7 @@ in a flow table and [HW_OFFLOAD] for what hardware has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from controller.commands.answer import Answer, Switch
@@ -75,6 +75,7 @@ def run(
     found = [c for c in connections(switch.appctl, wanted.zone) if wanted.takes(c)]
     if command in _COUNT:
         return Answer(stdout=f"{len(found)}\n")
+    found = [_as_kept(hypervisor, each, now_s) for each in found]
     lines = [line(c, _entry(hypervisor, c)) for c in found]
     if command in _LIST:
         return Answer(stdout="".join(lines), stderr=_summary(len(found), "shown"))
@@ -136,6 +137,12 @@ def _value(name: str, value: str) -> str | int:
     except ValueError as error:
         raise BadOption(f"Bad parameter: {value}") from error
     return value.lower()
+
+
+def _as_kept(hypervisor: Hypervisor, tracked: Connection, now_s: float) -> Connection:
+    """With the time that act_ct gives it, where that is not conntrack's own."""
+    left_s = hypervisor.act_ct.remaining_s(*tracked.key, now_s)
+    return tracked if left_s is None else replace(tracked, timeout_s=left_s)
 
 
 def _entry(hypervisor: Hypervisor, connection: Connection) -> FlowEntry | None:

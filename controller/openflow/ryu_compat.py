@@ -6,6 +6,7 @@ Import this before anything of Ryu.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import warnings
 from typing import Any
@@ -15,6 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import eventlet
     import eventlet.wsgi
+    from eventlet.green import os as green_os
 
 _POLL_S = 0.005
 
@@ -48,6 +50,24 @@ def _teach_fields() -> None:
 
 
 _teach_fields()
+
+
+def end_on_signals(*signals: int) -> None:
+    """End this thread, and with it the process, on these signals.
+
+    Ryu's own threads swallow every exception, so it must not be raised there.
+    """
+    thread = eventlet.getcurrent()
+    reader, writer = os.pipe()  # wakes the loop, which a handler alone does not
+
+    def wait() -> None:
+        signum = green_os.read(reader, 1)[0]
+        code = 0 if signum == signal.SIGTERM else 128 + signum
+        thread.throw(SystemExit(code))
+
+    for each in signals:
+        signal.signal(each, lambda signum, frame: os.write(writer, bytes((signum,))))
+    eventlet.spawn_n(wait)
 
 
 def start_app(app_name: str, openflow_path: str) -> dict[str, Any]:
