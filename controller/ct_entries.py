@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from controller.rules import (
     AddEntry,
+    CountEntry,
     DeleteConnection,
     DeleteEntry,
     DeleteWatch,
@@ -52,6 +53,8 @@ class CtEntries:
             self._outbox.append(AddEntry(rule, idle_s))
         elif event.command is Command.DESTROY:
             self._outbox.append(DeleteEntry(rule.entry_id, rule.direction))
+        else:
+            self._outbox.append(CountEntry(rule.entry_id, rule.direction))
         return True
 
     def delete(self, zone: int, original: FlowTuple) -> None:

@@ -13,14 +13,15 @@ from controller.connections import Connection
 from controller.ct_entries import CtEntries, Timeouts
 from controller.filters import Device, DeviceKind
 from controller.installed import Count, InstalledFilter, InstalledFilters
-from controller.openflow.decode import Failed, Removed
-from controller.openflow.entries import entry_id_of
+from controller.openflow.decode import Counted, Failed, Removed
+from controller.openflow.entries import direction_of, entry_id_of
 from controller.pipeline import port_rule, static_rules
-from controller.rules import AddRule, DeleteStale, Message, Owner
+from controller.rules import AddRule, DeleteStale, Message, Owner, Table
 from offload.act_ct import ActCt
 from offload.cls_api import Filter
 from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
 from offload.errors import Unsupported
+from offload.flow_table import FlowEntry
 from offload.flower import IPPROTO_TCP, IPPROTO_UDP
 
 _LAST_EPOCH = 0xFF
@@ -148,6 +149,18 @@ class Hypervisor:
         elif removed.owner == Owner.ENTRY and removed.idle:
             entry_id = entry_id_of(removed.owner_id)
             self.act_ct.idle(entry_id, now_s, removed.idle_timeout_s)
+
+    def counted(self, counted: Counted) -> None:
+        """What one direction of an entry counted, which STATS asked for."""
+        if counted.table in (Table.HW_CT, Table.HW_CT_NAT):
+            entry = self.act_ct.entry(entry_id_of(counted.owner_id))
+            if entry is not None:
+                direction = direction_of(counted.owner_id)
+                entry.counted[direction] = (counted.packets, counted.bytes)
+
+    def request_counts(self, entry: FlowEntry) -> None:
+        """Ask hardware, if it has the entry, what it counted."""
+        self.act_ct.tables[entry.zone].request_stats(entry)
 
     def failed(self, failed: Failed) -> None:
         """The switch refused a message; an entry's goes on in software."""

@@ -188,6 +188,14 @@ class DeleteEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CountEntry:
+    """Ask what one direction of an entry has counted in hardware."""
+
+    entry_id: int
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteWatch:
     """Stop watching an entry in software."""
 
@@ -234,6 +242,7 @@ Message = Union[
     AddEntry,
     WatchEntry,
     DeleteEntry,
+    CountEntry,
     DeleteWatch,
     DeleteConnection,
     OfferAgain,

@@ -107,8 +107,12 @@ class Switch:
             self._zones.add(zone)
 
     def counted(self, xid: int, buf: bytes) -> None:
-        """A part of the answer to ``counters``."""
+        """A part of the answer to ``counters``, or what an entry counted."""
         part, more = decode.flow_stats(buf)
+        if not xid:
+            for each in part:
+                self.hypervisor.counted(each)
+            return
         self._counted.setdefault(xid, []).extend(part)
         if not more:
             self.answered(xid, self._counted.pop(xid))

@@ -13,7 +13,7 @@ Source: net/netfilter/nf_flow_table_core.c, nf_flow_table_offload.c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -81,7 +81,10 @@ FlowCallback = Callable[[FlowEvent], bool]
 
 @dataclass(slots=True)
 class FlowEntry:
-    """A connection in the flow table.  ``rules`` are original and reply."""
+    """A connection in the flow table.
+
+    ``counted`` is what hardware last said (packets, bytes) of each direction.
+    """
 
     id: int
     zone: int
@@ -89,6 +92,7 @@ class FlowEntry:
     label: int
     tuples: tuple[FlowTuple, FlowTuple]
     in_hardware: bool = False
+    counted: dict[Direction, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def rules(self) -> tuple[FlowRule, FlowRule]:

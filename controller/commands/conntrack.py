@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from controller.commands.answer import Answer, Switch
 from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
-from offload.conntrack import FlowTuple
+from offload.conntrack import Direction, FlowTuple
 from offload.flow_table import FlowEntry
 
 _LIST = ("-L", "--dump")
@@ -76,6 +76,7 @@ def run(
     if command in _COUNT:
         return Answer(stdout=f"{len(found)}\n")
     found = [_as_kept(hypervisor, each, now_s) for each in found]
+    _count(hypervisor, switch, found)
     lines = [line(c, _entry(hypervisor, c)) for c in found]
     if command in _LIST:
         return Answer(stdout="".join(lines), stderr=_summary(len(found), "shown"))
@@ -145,6 +146,15 @@ def _as_kept(hypervisor: Hypervisor, tracked: Connection, now_s: float) -> Conne
     return tracked if left_s is None else replace(tracked, timeout_s=left_s)
 
 
+def _count(hypervisor: Hypervisor, switch: Switch, found: Sequence[Connection]) -> None:
+    """Have hardware say what it counted of the entries it has."""
+    for connection in found:
+        entry = _entry(hypervisor, connection)
+        if entry is not None and entry.in_hardware:
+            hypervisor.request_counts(entry)
+    switch.settled()
+
+
 def _entry(hypervisor: Hypervisor, connection: Connection) -> FlowEntry | None:
     table = hypervisor.act_ct.tables.get(connection.zone)
     return table.lookup(connection.original) if table else None
@@ -153,17 +163,19 @@ def _entry(hypervisor: Hypervisor, connection: Connection) -> FlowEntry | None:
 def line(connection: Connection, entry: FlowEntry | None) -> str:
     """A connection as ``conntrack -L`` prints it.
 
-    An offloaded one shows neither state nor timeout, as in the kernel.
+    An offloaded one shows neither state nor timeout, as in the kernel; one in
+    hardware shows what that counted.  Model: software's packets are not counted.
     """
     head = f"{connection.proto:<8} {connection.original.proto}"
     parts = [head]
     if entry is None:
         parts += [str(connection.timeout_s or 0)]
         parts += [connection.state] if connection.state else []
-    parts += [
-        _words(connection, connection.original),
-        _words(connection, connection.reply),
-    ]
+    for direction, flow_tuple in enumerate((connection.original, connection.reply)):
+        parts.append(_words(connection, flow_tuple))
+        if entry is not None and entry.in_hardware:
+            packets, octets = entry.counted.get(Direction(direction), (0, 0))
+            parts.append(f"hw_packets={packets} hw_bytes={octets}")
     if entry is not None:
         parts.append("[HW_OFFLOAD]" if entry.in_hardware else "[OFFLOAD]")
     parts += [f"mark={connection.mark}"]

@@ -20,6 +20,7 @@ from controller.pipeline import READ_CONNTRACK, WATCH_PRIORITY
 from controller.rules import (
     AddEntry,
     AddRule,
+    CountEntry,
     DeleteEntry,
     DeleteWatch,
     Match,
@@ -36,6 +37,7 @@ from offload.flow_table import MangleField
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP, CtState
 
 ENTRY_PRIORITY = 10
+_WHOLE_COOKIE = (1 << 64) - 1
 _WATCH = 2  # beside the directions 0 and 1
 _COOKIE = Struct("!Q")
 _LOAD = Struct("!Q")  # a register load carries 64 bits
@@ -116,6 +118,11 @@ def entry_id_of(owner_id: int) -> int:
     return owner_id >> 2
 
 
+def direction_of(owner_id: int) -> Direction:
+    """The direction that a cookie's id belongs to, which is not a watch's."""
+    return Direction(owner_id & 1)
+
+
 def _cookie(epoch: int, entry_id: int, part: int) -> bytes:
     """The cookie of a direction's rules, or of an entry's watch."""
     return _COOKIE.pack(encode.cookie(epoch, Owner.ENTRY, entry_id << 2 | part))
@@ -175,6 +182,12 @@ def delete_entry(epoch: int, message: DeleteEntry) -> bytes:
     """Remove what one direction of an entry has in the switch."""
     of_cookie = _cookie(epoch, message.entry_id, message.direction)
     return _delete_template().fill({"owner_id": of_cookie})
+
+
+def count_entry(epoch: int, message: CountEntry) -> bytes:
+    """Ask for the counters of one direction of an entry."""
+    of_cookie = _cookie(epoch, message.entry_id, message.direction)
+    return encode.flow_stats_request(0, _COOKIE.unpack(of_cookie)[0], _WHOLE_COOKIE)
 
 
 def delete_watch(epoch: int, message: DeleteWatch) -> bytes:
@@ -338,5 +351,5 @@ def _timed(rule: Rule) -> bytes:
 
 @lru_cache(maxsize=None)
 def _delete_template() -> Template:
-    message = encode.delete_by_cookie(_SENTINELS["owner_id"], (1 << 64) - 1)
+    message = encode.delete_by_cookie(_SENTINELS["owner_id"], _WHOLE_COOKIE)
     return Template(message, {"owner_id": _mark_of("owner_id", 8)})

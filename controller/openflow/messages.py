@@ -9,6 +9,7 @@ from controller.openflow import conntrack, encode, entries
 from controller.rules import (
     AddEntry,
     AddRule,
+    CountEntry,
     DeleteConnection,
     DeleteEntry,
     DeleteRule,
@@ -36,6 +37,7 @@ _ENCODERS: dict[type, Callable[[int, Any], bytes]] = {
     AddEntry: entries.add_entry,
     WatchEntry: entries.watch_entry,
     DeleteEntry: entries.delete_entry,
+    CountEntry: entries.count_entry,
     DeleteWatch: entries.delete_watch,
     DeleteConnection: lambda _, message: conntrack.delete_connection(message),
     RestoreConnection: lambda _, message: conntrack.restore(message),
