@@ -92,6 +92,7 @@ def _spread(excess: Count, over: list[Tally]) -> None:
         own, own_bytes = each.hardware.packets, each.hardware.bytes
         share = packets * own // whole if whole else 0
         share_bytes = octets * own_bytes // whole_bytes if whole_bytes else 0
+        share, share_bytes = min(share, own), min(share_bytes, own_bytes)
         each.hardware = each.hardware - Count(share, share_bytes)
         packets, octets = packets - share, octets - share_bytes
         whole, whole_bytes = whole - own, whole_bytes - own_bytes

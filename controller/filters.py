@@ -244,7 +244,13 @@ def _tunnel_set(action: TunnelKeySet) -> tuple[RuleAction, ...]:
 
 _TUNNEL_UNSET: tuple[RuleAction, ...] = tuple(
     SetField(field, 0)
-    for field in (fields.TUN_IPV4_SRC, fields.TUN_IPV4_DST, fields.TUN_ID)
+    for field in (
+        fields.TUN_IPV4_SRC,
+        fields.TUN_IPV4_DST,
+        fields.TUN_IPV6_SRC,
+        fields.TUN_IPV6_DST,
+        fields.TUN_ID,
+    )
 )
 
 

@@ -58,6 +58,7 @@ class Hypervisor:
         self.act_ct = ActCt(self._entries)
         self.filters = InstalledFilters(self.outbox, self.device, config.hw_tc_offload)
         self._hardware_zones: Counter[int] = Counter()
+        self._epochs_there: list[int] = []
 
     def device(self, name: str) -> Device:
         """A device whose port is known.  Raises Unsupported."""
@@ -84,10 +85,11 @@ class Hypervisor:
         What stands is replaced in place and keeps its counters; what should
         not is told by its epoch, and removed last.
         """
-        stale = self.epoch or None
         self.epoch = self.epoch % _LAST_EPOCH + 1
+        stale = [epoch for epoch in self._epochs_there if epoch != self.epoch]
+        self._epochs_there = [*stale, self.epoch]
         self.outbox.clear()
-        if stale is None:
+        if not stale:
             self.outbox.append(DeleteStale(None))
         self.outbox.extend(AddRule(rule) for rule in static_rules())
         for device in self.devices.values():
@@ -96,8 +98,11 @@ class Hypervisor:
         self.outbox.extend(AddRule(rule) for rule in self.filters.rules())
         for entry in self.act_ct:
             self._entries.restore(entry)
-        if stale is not None:
-            self.outbox.append(DeleteStale(stale))
+        self.outbox.extend(DeleteStale(epoch) for epoch in stale)
+
+    def taken_over(self) -> None:
+        """The switch has carried out all that ``connected`` told it."""
+        self._epochs_there = [self.epoch]
 
     def add_filter(self, filter_: Filter, now_s: float) -> InstalledFilter:
         """Add a prepared filter.  Raises KernelError, Unsupported; then nothing is changed."""

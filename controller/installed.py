@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from controller import hardware, software
@@ -58,6 +58,11 @@ class InstalledFilter:
         """Did hardware take it?"""
         return not self.why_not
 
+    @property
+    def rules(self) -> list[Rule]:
+        """Its rules in both halves."""
+        return self.software + self.hardware
+
     def had_counted(self, table: int, count: Count) -> None:
         """A rule of this filter is gone: keep what it counted."""
         self.before[table] = self.before.get(table, Count()) + count
@@ -89,23 +94,21 @@ class InstalledFilters:
         try:
             with ExitStack() as undo:
                 block.insert(filter_)
-                undo.callback(block.remove, filter_)
+                undo.callback(self._take_out, filter_)
                 moved = self._rank(filter_)
-                undo.callback(self._unrank, filter_, self._rank_of(filter_))
-                installed.fte_ids = tuple(
-                    self._fte_ids.allocate() for _ in range(software.ct_count(filter_))
-                )
                 undo.callback(self._release_fte_ids, installed)
+                for _ in range(software.ct_count(filter_)):
+                    installed.fte_ids += (self._fte_ids.allocate(),)
                 if not filter_.skip_sw:
                     installed.software = self._software_rules(installed)
-                self._into_hardware(installed)
                 undo.callback(self._out_of_hardware, installed)
+                self._into_hardware(installed)
                 if filter_.skip_sw and not installed.in_hw:
                     raise KernelError(f"mlx5_core: {installed.why_not}")
                 undo.pop_all()
         finally:
             if moved:
-                self._renumber(filter_)
+                self._renumber(installed)
         self._installed[filter_.id] = installed
         self._send(installed.software)
         return installed
@@ -113,12 +116,10 @@ class InstalledFilters:
     def remove(self, filter_: Filter) -> InstalledFilter:
         """Take a filter out of both halves."""
         installed = self._installed.pop(filter_.id)
-        rank = self._rank_of(filter_)
         self._outbox.extend(DeleteRule(rule) for rule in installed.software)
         self._out_of_hardware(installed)
         self._release_fte_ids(installed)
-        self.classifier.block(filter_.device).remove(filter_)
-        self._unrank(filter_, rank)
+        self._take_out(filter_)
         return installed
 
     def set_offload(self, offload: bool) -> None:
@@ -143,7 +144,7 @@ class InstalledFilters:
         """Every rule of every filter and chain."""
         made = self.chains.rules()
         for installed in self:
-            made += installed.software + installed.hardware
+            made += installed.rules
         return made
 
     def __iter__(self) -> Iterator[InstalledFilter]:
@@ -170,9 +171,11 @@ class InstalledFilters:
             installed.why_not = ""
         except Unsupported as refused:
             installed.why_not = str(refused)
-            self._hold(installed, (installed.filter.chain,))
-        installed.hardware = self._hardware_rules(installed)
-        self._send(installed.hardware)
+            with suppress(Unsupported):  # then nothing in hardware leads there
+                self._hold(installed, (installed.filter.chain,))
+        if installed.chains_held:
+            installed.hardware = self._hardware_rules(installed)
+            self._send(installed.hardware)
 
     def _out_of_hardware(self, installed: InstalledFilter) -> None:
         self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
@@ -220,29 +223,37 @@ class InstalledFilters:
         priorities = self._priorities.setdefault(place, Priorities())
         return priorities.add(self._rank_of(filter_))
 
-    def _unrank(self, filter_: Filter, rank: Rank) -> None:
-        """Forget the priority of a rank that no filter has any more."""
+    def _take_out(self, filter_: Filter) -> None:
+        """Out of its block, with the priority of a rank nobody has any more."""
+        rank = self._rank_of(filter_)
         block = self.classifier.block(filter_.device)
-        if not block.has_mask(filter_):
-            self._priorities[filter_.device, filter_.chain].remove(rank)
+        block.remove(filter_)
+        place = filter_.device, filter_.chain
+        if place in self._priorities and not block.has_mask(filter_):
+            self._priorities[place].remove(rank)
+            if not len(self._priorities[place]):
+                del self._priorities[place]
 
-    def _renumber(self, newcomer: Filter) -> None:
-        """Move a chain's other filters to their new priorities."""
-        place = (newcomer.device, newcomer.chain)
+    def _renumber(self, newcomer: InstalledFilter) -> None:
+        """Move the filters beside a newcomer to their new priorities.
+
+        One may move to where another was, match and all: what is in use by now
+        is not deleted.
+        """
+        device, chain = newcomer.filter.device, newcomer.filter.chain
         moving = [
             installed
             for installed in self
-            if (installed.filter.device, installed.filter.chain) == place
-            and installed.filter is not newcomer
+            if (installed.filter.device, installed.filter.chain) == (device, chain)
         ]
-        old = [rule for each in moving for rule in each.software + each.hardware]
+        old = [rule for each in moving for rule in each.rules]
         for installed in moving:
             if installed.software:
                 installed.software = self._software_rules(installed)
             if installed.hardware:
                 installed.hardware = self._hardware_rules(installed)
-            self._send(installed.software + installed.hardware)
-        kept = {rule.place for each in self for rule in each.software + each.hardware}
+            self._send(installed.rules)
+        kept = {rule.place for each in (*self, newcomer) for rule in each.rules}
         self._outbox.extend(DeleteRule(rule) for rule in old if rule.place not in kept)
 
     def _release_fte_ids(self, installed: InstalledFilter) -> None:

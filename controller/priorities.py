@@ -46,8 +46,11 @@ class Priorities:
 
     def remove(self, rank: Rank) -> None:
         """Forget a rank no filter has any more."""
-        del self._labels[rank]
-        del self._ranks[bisect_left(self._ranks, rank)]
+        if self._labels.pop(rank, None) is not None:
+            del self._ranks[bisect_left(self._ranks, rank)]
+
+    def __len__(self) -> int:
+        return len(self._ranks)
 
     def _between(self, at: int) -> int | None:
         """A free label for the rank at ``at``, near the middle if at an end."""

@@ -171,6 +171,7 @@ class Switch:
         except (NotConnected, OvsError) as error:
             LOG.error("%s: not ready: %s", self.hypervisor.config.name, error)
             return
+        self.hypervisor.taken_over()
         self.installed = True
         self.ports_changed()
 

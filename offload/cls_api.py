@@ -9,6 +9,7 @@ makes it stand.  Source: net/sched/cls_api.c, net/sched/cls_flower.c
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -64,14 +65,50 @@ class MaskUse:
 
 @dataclass(slots=True)
 class Priority:
-    """The filters of one prio (the kernel's tcf_proto), of one protocol."""
+    """The filters of one prio (the kernel's tcf_proto), of one protocol.
+
+    ``freed`` is a heap of handles below ``next_handle`` that nobody has.
+    """
 
     protocol: int
     filters: dict[int, Filter] = field(default_factory=dict)
     masks: dict[Mask, MaskUse] = field(default_factory=dict)
     keys: set[Match] = field(default_factory=set)
+    freed: list[int] = field(default_factory=list)
     next_handle: int = 1
     masks_seen: int = 0
+
+    def free_handle(self) -> int:
+        """The lowest handle nobody has.  Source: cls_flower.c:fl_change"""
+        while self.freed and self.freed[0] in self.filters:
+            heapq.heappop(self.freed)
+        return self.freed[0] if self.freed else self.next_handle
+
+    def insert(self, filter_: Filter) -> None:
+        """Take a filter in, with its mask."""
+        self.filters[filter_.handle] = filter_
+        self.keys.add(filter_.match)
+        while self.next_handle in self.filters:
+            self.next_handle += 1
+        mask = filter_.match.mask
+        if mask not in self.masks:
+            self.masks[mask] = MaskUse(self.masks_seen)
+            self.masks_seen += 1
+        self.masks[mask].filters += 1
+
+    def remove(self, filter_: Filter) -> None:
+        """Let a filter go, with its mask if it was the last one of it."""
+        del self.filters[filter_.handle]
+        self.keys.discard(filter_.match)
+        if filter_.handle == self.next_handle - 1:
+            self.next_handle -= 1
+        elif filter_.handle < self.next_handle:
+            heapq.heappush(self.freed, filter_.handle)
+        use = self.masks[filter_.match.mask]
+        use.filters -= 1
+        if not use.filters:
+            del self.masks[filter_.match.mask]
+            self.masks_seen -= use.rank == self.masks_seen - 1
 
 
 Chain = dict[int, Priority]
@@ -115,24 +152,13 @@ class Block:
         """Make a prepared filter stand."""
         chain = self.chains.setdefault(filter_.chain, {})
         priority = chain.setdefault(filter_.prio, Priority(filter_.protocol))
-        priority.filters[filter_.handle] = filter_
-        priority.keys.add(filter_.match)
-        if filter_.match.mask not in priority.masks:
-            priority.masks[filter_.match.mask] = MaskUse(priority.masks_seen)
-            priority.masks_seen += 1
-        priority.masks[filter_.match.mask].filters += 1
-        priority.next_handle = max(priority.next_handle, filter_.handle + 1)
+        priority.insert(filter_)
 
     def remove(self, filter_: Filter) -> None:
         """Take a filter out, with its prio and chain if it was their last."""
         chain = self.chains[filter_.chain]
         priority = chain[filter_.prio]
-        del priority.filters[filter_.handle]
-        priority.keys.discard(filter_.match)
-        use = priority.masks[filter_.match.mask]
-        use.filters -= 1
-        if not use.filters:
-            del priority.masks[filter_.match.mask]
+        priority.remove(filter_)
         if not priority.filters:
             del chain[filter_.prio]
         if not chain:
@@ -191,7 +217,7 @@ class Classifier:
             device,
             chain,
             prio,
-            handle or priority.next_handle,
+            handle or priority.free_handle(),
             match,
             actions,
             skip_sw,

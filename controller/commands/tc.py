@@ -117,6 +117,8 @@ class _Session:
 
     def _get(self, command: tc.FilterGet) -> Answer:
         _ingress_only(command.hook)
+        if not command.handle:
+            raise KernelError("Specified filter handle not found")
         classifier = self._hypervisor.filters.classifier
         (wanted,) = classifier.find(
             command.device,

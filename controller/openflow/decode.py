@@ -29,6 +29,7 @@ _OXM = Struct("!HBB")
 _PORTS = Struct("!HH")
 _NXM_1 = 0x0001
 _IPV6_HEADER_BYTES = 40
+_READ_BYTES = {IPPROTO_TCP: 14, IPPROTO_UDP: 4}
 
 _CT_STATE = 105
 _CT_ZONE = 106
@@ -110,7 +111,7 @@ def packet_in(buf: bytes) -> TrackedPacket | None:
     original = _original_tuple(metadata)
     if original is None:
         return None
-    read, flags = _frame(buf, data_at, original)
+    read, flags = _frame(bytes(buf[data_at:]), original)
     return TrackedPacket(
         zone=_number(metadata, _CT_ZONE),
         state=flower_ct_state(_number(metadata, _CT_STATE)),
@@ -153,27 +154,28 @@ def _original_tuple(found: dict[int, bytes]) -> FlowTuple | None:
     )
 
 
-def _frame(buf: bytes, at: int, original: FlowTuple) -> tuple[FlowTuple, int]:
-    """A frame's own tuple and TCP flags; ``original`` where it has no ports."""
-    at += 12
-    eth_type = int.from_bytes(buf[at : at + 2], "big")
+def _frame(frame: bytes, original: FlowTuple) -> tuple[FlowTuple, int]:
+    """A frame's own tuple and TCP flags; ``original`` where it shows no ports."""
+    at = 12
+    eth_type = int.from_bytes(frame[at : at + 2], "big")
     if eth_type == ETH_P_8021Q:
         at += 4
-        eth_type = int.from_bytes(buf[at : at + 2], "big")
+        eth_type = int.from_bytes(frame[at : at + 2], "big")
     at += 2
+    header = frame[at : at + _IPV6_HEADER_BYTES].ljust(_IPV6_HEADER_BYTES, b"\0")
     if eth_type == ETH_P_IP:
-        proto, src, dst = buf[at + 9], buf[at + 12 : at + 16], buf[at + 16 : at + 20]
-        at += (buf[at] & 0xF) * 4
+        proto, src, dst = header[9], header[12:16], header[16:20]
+        at += (header[0] & 0xF) * 4
     elif eth_type == ETH_P_IPV6:
-        proto, src, dst = buf[at + 6], buf[at + 8 : at + 24], buf[at + 24 : at + 40]
+        proto, src, dst = header[6], header[8:24], header[24:40]
         at += _IPV6_HEADER_BYTES
     else:
         return original, 0
-    if proto not in (IPPROTO_TCP, IPPROTO_UDP):
+    if proto not in _READ_BYTES or len(frame) < at + _READ_BYTES[proto]:
         return original, 0
-    sport, dport = _PORTS.unpack_from(buf, at)
-    flags = buf[at + 13] if proto == IPPROTO_TCP else 0
-    return FlowTuple(bytes(src), bytes(dst), proto, sport, dport), flags
+    sport, dport = _PORTS.unpack_from(frame, at)
+    flags = frame[at + 13] if proto == IPPROTO_TCP else 0
+    return FlowTuple(src, dst, proto, sport, dport), flags
 
 
 def removed(buf: bytes) -> Removed:

@@ -1,0 +1,53 @@
+"""Chain tags: a small number for each chain in hardware."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller import chains as module
+from controller.chains import Chains
+from controller.pipeline import chain_rule
+from controller.rules import AddRule, DeleteRule, Message
+from offload.errors import Unsupported
+
+
+def test_chain_0_needs_no_tag() -> None:
+    outbox: list[Message] = []
+    chains = Chains(outbox)
+    chains.hold(0)
+    chains.release(0)
+    assert chains.tag(0) == 0 and not outbox and not chains.rules()
+
+
+def test_a_chain_has_its_tag_as_long_as_it_is_held() -> None:
+    outbox: list[Message] = []
+    chains = Chains(outbox)
+    chains.hold(2**28 - 1)
+    chains.hold(2**28 - 1)
+    tag = chains.tag(2**28 - 1)
+    assert outbox == [AddRule(chain_rule(tag, 2**28 - 1))]
+    assert chains.rules() == [chain_rule(tag, 2**28 - 1)]
+    chains.release(2**28 - 1)
+    assert len(outbox) == 1
+    chains.release(2**28 - 1)
+    assert outbox[1:] == [DeleteRule(chain_rule(tag, 2**28 - 1))]
+    assert not chains.rules()
+
+
+def test_two_chains_have_two_tags() -> None:
+    chains = Chains([])
+    chains.hold(1)
+    chains.hold(2)
+    assert chains.tag(1) != chains.tag(2) and 0 not in (chains.tag(1), chains.tag(2))
+
+
+def test_more_chains_than_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TAGS", 1)
+    outbox: list[Message] = []
+    chains = Chains(outbox)
+    chains.hold(1)
+    with pytest.raises(Unsupported, match="Requested chain is out of supported range"):
+        chains.hold(2)
+    assert len(outbox) == 1
+    chains.release(1)
+    chains.hold(2)

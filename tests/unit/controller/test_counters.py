@@ -1,0 +1,156 @@
+"""What each half did, from what its rules were credited with."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.counters import Tally, tally
+from controller.installed import Count, InstalledFilter
+from controller.openflow.decode import Counted
+from controller.rules import Owner, Table
+from offload.cls_api import Classifier
+from tests.unit.controller.made import prepared
+
+ADD = "filter add dev ens1f0_0 ingress prio 1 "
+CT_GOTO_2 = ADD + "proto ip flower action ct pipe action goto chain 2"
+COMMIT = (
+    ADD + "chain 2 proto ip flower ct_state +trk+new action ct commit pipe action drop"
+)
+PLAIN = ADD + "chain 2 proto ip flower ct_state +trk+est action drop"
+OTHER = ADD + "chain 2 proto ip flower ct_state +trk action drop"
+BYTES = 100
+PACKETS = st.integers(0, 10**6)
+
+
+def installed(*lines: str) -> list[InstalledFilter]:
+    classifier = Classifier()
+    made = []
+    for fte_id, line in enumerate(lines, 1):
+        filter_ = prepared(line, classifier)
+        classifier.block(filter_.device).insert(filter_)
+        made.append(InstalledFilter(filter_, 0.0, (fte_id,) * len(filter_.zones)))
+    return made
+
+
+def counted(of: InstalledFilter, table: Table, packets: int) -> Counted:
+    return Counted(Owner.FILTER, of.filter.id, table, packets, packets * BYTES)
+
+
+def halves(tally_: Tally) -> tuple[int, int]:
+    """(software, hardware) packets; the bytes must agree."""
+    for count in (tally_.software, tally_.hardware):
+        assert count.bytes == count.packets * BYTES
+    return tally_.software.packets, tally_.hardware.packets
+
+
+@given(PACKETS, PACKETS)
+def test_without_ct_each_half_has_its_rule(software: int, hardware: int) -> None:
+    [plain] = installed(PLAIN)
+    rules = [
+        counted(plain, Table.SW_CHAIN, software),
+        counted(plain, Table.HW_CHAIN, hardware),
+    ]
+    assert halves(tally([plain], rules)[plain.filter.id]) == (software, hardware)
+
+
+@given(PACKETS, st.integers(1, 10**6), st.data())
+def test_a_ct_filter_is_exact_whoever_was_credited(
+    software: int, hardware: int, data: st.DataObject
+) -> None:
+    """Some packets of software were credited to hardware, or the other way round."""
+    wrongly = data.draw(st.integers(1 - hardware, software))
+    [ct] = installed(CT_GOTO_2)
+    rules = [
+        counted(ct, Table.SW_CHAIN, software - wrongly),
+        counted(ct, Table.HW_POST_CT, hardware + wrongly),
+        counted(ct, Table.SW_POST_CT, software),
+        counted(ct, Table.HW_CHAIN, hardware + software),
+    ]
+    found = tally([ct], rules)[ct.filter.id]
+    assert halves(found) == (software, hardware)
+    assert found.excess == Count(wrongly, wrongly * BYTES)
+
+
+@given(PACKETS, st.integers(1, 10**6), st.data())
+def test_what_was_too_much_is_taken_off_in_the_next_chain(
+    software: int, hardware: int, data: st.DataObject
+) -> None:
+    wrongly = data.draw(st.integers(0, software))
+    ct, established = installed(CT_GOTO_2, PLAIN)
+    rules = [
+        counted(ct, Table.SW_CHAIN, software - wrongly),
+        counted(ct, Table.HW_POST_CT, hardware + wrongly),
+        counted(ct, Table.SW_POST_CT, software),
+        counted(established, Table.SW_CHAIN, software),
+        counted(established, Table.HW_CHAIN, hardware + wrongly),
+    ]
+    found = tally([ct, established], rules)
+    assert halves(found[established.filter.id]) == (software, hardware)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.data())
+def test_spread_over_several_it_is_neither_more_nor_less(
+    one: int, two: int, data: st.DataObject
+) -> None:
+    wrongly = data.draw(st.integers(0, one + two))
+    ct, first, second = installed(CT_GOTO_2, PLAIN, OTHER)
+    rules = [
+        counted(ct, Table.HW_POST_CT, one + two),
+        counted(ct, Table.SW_POST_CT, wrongly),
+        counted(first, Table.HW_CHAIN, one),
+        counted(second, Table.HW_CHAIN, two),
+    ]
+    found = tally([ct, first, second], rules)
+    left = [found[each.filter.id].hardware.packets for each in (first, second)]
+    assert sum(left) == one + two - wrongly
+    assert all(packets >= 0 for packets in left)
+
+
+@given(PACKETS, PACKETS, PACKETS)
+def test_no_count_is_below_zero(wrongly: int, hardware: int, other: int) -> None:
+    """What was credited wrongly may not have reached a filter that counts it."""
+    ct, first, second = installed(CT_GOTO_2, PLAIN, OTHER)
+    rules = [
+        counted(ct, Table.HW_POST_CT, hardware + wrongly),
+        counted(ct, Table.SW_POST_CT, wrongly),
+        counted(first, Table.HW_CHAIN, other),
+        counted(second, Table.HW_CHAIN, other // 2),
+    ]
+    for each in tally([ct, first, second], rules).values():
+        assert each.hardware >= Count() and each.software >= Count()
+        assert each.hardware.bytes >= 0
+
+
+def test_before_hardware_has_any_what_stands_in_front_counts() -> None:
+    """A packet that did not come back from ct() (a fragment held) is counted too."""
+    [ct] = installed(COMMIT)
+    rules = [counted(ct, Table.SW_CHAIN, 5), counted(ct, Table.SW_POST_CT, 3)]
+    assert halves(tally([ct], rules)[ct.filter.id]) == (5, 0)
+
+
+def test_what_earlier_rules_counted_is_not_lost() -> None:
+    [plain] = installed(PLAIN)
+    plain.had_counted(Table.HW_CHAIN, Count(2, 200))
+    plain.had_counted(Table.HW_CHAIN, Count(1, 100))
+    rules = [counted(plain, Table.HW_CHAIN, 4)]
+    assert halves(tally([plain], rules)[plain.filter.id]) == (0, 7)
+    assert halves(tally([plain], [])[plain.filter.id]) == (0, 3)
+
+
+def test_with_two_ct_actions_the_first_counts_the_filter() -> None:
+    [ct] = installed(
+        ADD + "proto ip flower action ct pipe action ct zone 2 pipe action drop"
+    )
+    rules = [
+        counted(ct, Table.SW_CHAIN, 5),
+        counted(ct, Table.SW_POST_CT, 4),
+        counted(ct, Table.SW_POST_CT, 5),
+    ]
+    assert halves(tally([ct], rules)[ct.filter.id]) == (5, 0)
+
+
+def test_rules_of_nobody_are_nobodys() -> None:
+    [plain] = installed(PLAIN)
+    stray = Counted(Owner.FILTER, 999, Table.SW_CHAIN, 5, 500)
+    assert halves(tally([plain], [stray])[plain.filter.id]) == (0, 0)

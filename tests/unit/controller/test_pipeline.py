@@ -1,0 +1,152 @@
+"""The rules that are always there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from controller import fields
+from controller.openflow import encode
+from controller.pipeline import (
+    READ_CONNTRACK,
+    UNUSED_RULE,
+    chain_rule,
+    port_rule,
+    static_rules,
+)
+from controller.rules import (
+    AddRule,
+    CopyToController,
+    Match,
+    Move,
+    Owner,
+    Resubmit,
+    Rule,
+    SetField,
+    Table,
+    Track,
+)
+from tests.unit.controller import read_back
+from tests.unit.controller.fake_table import FakeTable, Packet, put
+
+RULES = [*static_rules(), port_rule(1, True), port_rule(2, False), chain_rule(7, 2)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.table.name}-{r.priority}")
+def test_every_rule_is_packed_as_it_is_meant(rule: Rule) -> None:
+    there = read_back.flow_mod(encode.add_rule(3, AddRule(rule)))
+    assert read_back.plain(there.rule) == read_back.plain(rule)
+    assert there.epoch == 3 and there.idle_s == 0
+
+
+def test_no_rule_takes_anothers_place() -> None:
+    assert max(Counter(rule.place for rule in RULES).values()) == 1
+
+
+def test_every_table_has_a_miss_of_its_own() -> None:
+    misses = {rule.table for rule in RULES if not rule.priority and not rule.matches}
+    assert misses == set(Table)
+
+
+def test_what_is_put_in_again_to_have_counters_credited_changes_nothing() -> None:
+    assert UNUSED_RULE in RULES
+
+
+def test_everything_matched_is_declared() -> None:
+    declared = set(map(id, vars(fields).values()))
+    for rule in RULES:
+        assert all(id(match.field) in declared for match in rule.matches)
+
+
+def test_a_packet_is_told_of_and_then_remembered() -> None:
+    """In this order: what act_ct is told is the state before the mark."""
+    copying = [rule for rule in RULES if CopyToController() in rule.actions]
+    assert copying and {rule.table for rule in copying} == {Table.SW_TRACK}
+    for rule in copying:
+        *moves, _, commit, on = rule.actions
+        assert tuple(moves) == READ_CONNTRACK and on == Resubmit(Table.SW_POST_CT)
+        assert isinstance(commit, Track) and commit.commit and commit.table is None
+
+
+def test_the_state_is_read_once_into_registers() -> None:
+    targets = [each.target for each in READ_CONNTRACK if isinstance(each, Move)]
+    skb = [fields.CT_STATE, fields.CT_ZONE, fields.MARK, fields.LABEL]
+    assert targets == skb
+
+
+def test_the_labels_own_bits_are_not_the_users() -> None:
+    read = READ_CONNTRACK[-1]
+    assert isinstance(read, Move) and read.source is fields.CONNTRACK_LABEL
+    assert read.bits <= fields.TOLD_ESTABLISHED < fields.TOLD_CLOSING < 128
+
+
+def test_a_port_leads_to_hardware_or_past_it() -> None:
+    assert port_rule(1, True).actions == (Resubmit(Table.HW_CHAIN),)
+    assert port_rule(1, False).actions == (Resubmit(Table.SW_CHAIN),)
+    assert port_rule(1, True).place == port_rule(1, False).place
+
+
+def test_a_chain_is_resumed_but_not_the_filter() -> None:
+    rule = chain_rule(7, 2)
+    assert rule.matches == (Match(fields.CHAIN_TAG, 7),)
+    assert SetField(fields.CHAIN, 2) in rule.actions
+    touched = {each.field for each in rule.actions if isinstance(each, SetField)}
+    state = {fields.CT_STATE, fields.ZONE, fields.MARK, fields.LABEL}
+    assert not touched & state
+    assert (rule.owner, rule.owner_id) == (Owner.CHAIN, 7)
+
+
+OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
+EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21
+TOLD = 1 << fields.TOLD_ESTABLISHED
+TOLD_ALL = TOLD | 1 << fields.TOLD_CLOSING
+
+
+@pytest.mark.parametrize(
+    ("proto", "state", "flags", "label", "offer", "what"),
+    [
+        (6, EST, 0x10, 0, 1, OFFERED),
+        (6, RPL, 0x10, 0, 1, OFFERED),
+        (6, EST | SNAT, 0x10, 0, 1, OFFERED),
+        (6, RPL | SNAT, 0x10, 0, 1, SEEN),
+        (6, RPL | DNAT, 0x10, 0, 1, SEEN),
+        (6, EST, 0x10, 0, 0, SEEN),
+        (6, EST, 0x10, TOLD, 1, SEEN),
+        (6, NEW, 0x02, 0, 1, SEEN),
+        (6, RPL, 0x12, 0, 1, SEEN),
+        (6, EST, 0x11, 0, 1, SEEN),
+        (6, EST, 0x11, TOLD, 1, CLOSING),
+        (6, RPL, 0x04, TOLD, 0, CLOSING),
+        (6, RPL, 0x15, TOLD, 0, CLOSING),
+        (6, EST, 0x11, TOLD_ALL, 1, SEEN),
+        (17, EST, 0, 0, 1, OFFERED),
+        (17, RPL, 0, 0, 1, OFFERED),
+        (17, EST, 0, TOLD, 1, SEEN),
+        (17, NEW, 0, 0, 1, SEEN),
+        (132, EST, 0, 0, 1, SEEN),
+    ],
+)
+@pytest.mark.parametrize("eth_type", [0x0800, 0x86DD])
+def test_which_packets_act_ct_is_told_of(
+    eth_type: int, proto: int, state: int, flags: int, label: int, offer: int, what: str
+) -> None:
+    table = FakeTable()
+    table.load(b"".join(encode.add_rule(1, AddRule(rule)) for rule in static_rules()))
+    packet: Packet = {"in_port": 1}
+    for field, value in (
+        (fields.ETH_TYPE, eth_type),
+        (fields.IP_PROTO, proto),
+        (fields.TCP_FLAGS, flags if proto == 6 else 0),
+        (fields.CONNTRACK_STATE, state),
+        (fields.CONNTRACK_LABEL, label | 5),
+        (fields.CONNTRACK_MARK, 9),
+        (fields.OFFER, offer),
+    ):
+        put(packet, field, value)
+    walk = table.walk(packet, Table.SW_TRACK)
+    assert walk.tables == [Table.SW_TRACK, Table.SW_POST_CT]
+    assert len(walk.copies) == (what is not SEEN)
+    marks = [each.label for each in table.conntrack.connections.values()]
+    told = {OFFERED: [TOLD], CLOSING: [1 << fields.TOLD_CLOSING], SEEN: []}
+    assert marks == told[what]

@@ -1,0 +1,205 @@
+"""Devices, chains, prios and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from offload.actions import DROP, Action, Ct, Gact
+from offload.cls_api import FIRST_AUTO_PRIO, Classifier, Filter
+from offload.errors import KernelError
+from offload.flower import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Key, KeyMatch, Match
+
+DEV = "ens1f0_0"
+DROPS: tuple[Action, ...] = (Gact(DROP),)
+NO_SUCH_PRIO = "Filter with specified priority/protocol not found"
+
+
+def ip(*ports: int, mask: int = 0xFFFF) -> Match:
+    keys = tuple(KeyMatch(Key.DST_PORT, port & mask, mask) for port in ports)
+    return Match(ETH_P_IP, keys)
+
+
+def add(classifier: Classifier, match: Match = ip(1), **where: Any) -> Filter:
+    filter_ = classifier.prepare(DEV, match, DROPS, **where)
+    classifier.block(DEV).insert(filter_)
+    return filter_
+
+
+@contextmanager
+def refused(words: str) -> Iterator[None]:
+    """The kernel says exactly this, in an extack or as an error number."""
+    with pytest.raises(KernelError) as raised:
+        yield
+    assert str(raised.value) == words
+
+
+def test_a_prepared_filter_is_not_there_yet() -> None:
+    classifier = Classifier()
+    filter_ = classifier.prepare(DEV, ip(1), DROPS, chain=3, prio=4)
+    assert not list(classifier.block(DEV))
+    classifier.block(DEV).insert(filter_)
+    assert list(classifier.block(DEV)) == [filter_]
+    assert (filter_.chain, filter_.prio, filter_.handle) == (3, 4, 1)
+    assert filter_.protocol == ETH_P_IP and classifier.block(DEV).device == DEV
+
+
+def test_a_prio_gives_the_lowest_free_handle() -> None:
+    classifier = Classifier()
+    handles = [
+        add(classifier, ip(1), prio=1).handle,
+        add(classifier, ip(2), prio=1, handle=9).handle,
+        add(classifier, ip(3), prio=1).handle,
+        add(classifier, ip(1), prio=2).handle,
+    ]
+    assert handles == [1, 9, 2, 1]
+
+
+def test_a_handle_is_given_again() -> None:
+    classifier = Classifier()
+    first, second, _ = (add(classifier, ip(n), prio=1) for n in range(3))
+    for gone in (second, first):
+        classifier.block(gone.device).remove(gone)
+    assert [add(classifier, ip(n), prio=1).handle for n in range(3, 6)] == [1, 2, 4]
+
+
+def test_a_freed_handle_that_was_asked_for() -> None:
+    classifier = Classifier()
+    first, _ = (add(classifier, ip(n), prio=1) for n in range(2))
+    classifier.block(first.device).remove(first)
+    add(classifier, ip(2), prio=1, handle=1)
+    assert add(classifier, ip(3), prio=1).handle == 3
+
+
+def test_a_filter_that_names_no_prio_comes_before_all() -> None:
+    classifier = Classifier()
+    prios = [add(classifier, ip(port)).prio for port in range(3)]
+    assert prios == [FIRST_AUTO_PRIO, FIRST_AUTO_PRIO - 1, FIRST_AUTO_PRIO - 2]
+    assert add(classifier, chain=1).prio == FIRST_AUTO_PRIO
+    add(classifier, ip(9), prio=10)
+    assert add(classifier, ip(10)).prio == 9
+
+
+def test_what_a_prio_does_not_take() -> None:
+    classifier = Classifier()
+    add(classifier, ip(1), prio=1, handle=1)
+    with refused(NO_SUCH_PRIO):
+        add(classifier, Match(ETH_P_ARP), prio=1)
+    with refused("Filter already exists"):
+        add(classifier, ip(2), prio=1, handle=1)
+    with refused("File exists"):
+        add(classifier, ip(1), prio=1)
+    assert len(list(classifier.block(DEV))) == 1
+    add(classifier, ip(1), prio=2)
+    add(classifier, Match(ETH_P_ARP), prio=1, chain=1)
+
+
+def test_within_a_prio_the_first_added_mask_wins() -> None:
+    classifier = Classifier()
+    block = classifier.block(DEV)
+    wide = add(classifier, ip(0x100, mask=0xFF00), prio=1)
+    exact = add(classifier, ip(0x101), prio=1)
+    another = add(classifier, ip(0x102), prio=1)
+    assert [block.mask_rank(each) for each in (wide, exact, another)] == [0, 1, 1]
+    block.remove(wide)
+    again = add(classifier, ip(0x200, mask=0xFF00), prio=1)
+    assert [block.mask_rank(each) for each in (exact, again)] == [1, 2]
+
+
+def test_a_mask_is_there_as_long_as_a_filter_has_it() -> None:
+    classifier = Classifier()
+    block = classifier.block(DEV)
+    one, two = add(classifier, ip(1), prio=1), add(classifier, ip(2), prio=1)
+    block.remove(one)
+    assert block.has_mask(one)
+    block.remove(two)
+    assert not block.has_mask(one) and not block.chains
+    assert block.protocol_of(0, 1) is None
+
+
+def test_the_last_of_a_prio_takes_it_along() -> None:
+    classifier = Classifier()
+    block = classifier.block(DEV)
+    one, two = add(classifier, prio=1), add(classifier, prio=2)
+    block.remove(one)
+    assert block.protocol_of(0, 1) is None and block.protocol_of(0, 2) == ETH_P_IP
+    add(classifier, Match(ETH_P_IPV6), prio=1)
+    assert two in list(block)
+
+
+def test_listed_by_chain_then_prio_then_handle() -> None:
+    classifier = Classifier()
+    places = [(2, 1), (0, 5), (0, 2), (1, 1)]
+    for chain, prio in places:
+        add(classifier, ip(2), chain=chain, prio=prio)
+        add(classifier, ip(1), chain=chain, prio=prio)
+    listed = [(f.chain, f.prio, f.handle) for f in classifier.block(DEV)]
+    assert listed == [(*place, at) for place in sorted(places) for at in (1, 2)]
+
+
+def test_devices_do_not_meet() -> None:
+    classifier = Classifier()
+    add(classifier, prio=1)
+    assert not list(classifier.block("ens1f0_1"))
+
+
+def test_actions_are_numbered_by_kind() -> None:
+    classifier = Classifier()
+    actions = (Ct(), Gact(DROP), Ct(commit=True))
+    first = classifier.prepare(DEV, ip(1), actions)
+    second = classifier.prepare(DEV, ip(1), DROPS)
+    assert (first.action_indexes, second.action_indexes) == ((1, 1, 2), (2,))
+    assert second.id > first.id
+
+
+def test_zones_are_those_looked_up() -> None:
+    actions = (Ct(clear=True), Ct(zone=3), Gact(DROP), Ct(zone=3, commit=True))
+    assert Classifier().prepare(DEV, ip(1), actions).zones == (3, 3)
+
+
+def test_select() -> None:
+    classifier = Classifier()
+    one = add(classifier, ip(1), prio=1)
+    two = add(classifier, ip(2), prio=1)
+    other = add(classifier, Match(ETH_P_IPV6), prio=2, chain=1)
+    assert classifier.select(DEV) == [one, two, other]
+    assert classifier.select(DEV, chain=0) == [one, two]
+    assert classifier.select(DEV, prio=2) == [other]
+    assert classifier.select(DEV, handle=2) == [two]
+    assert classifier.select(DEV, protocol=ETH_P_IPV6) == [other]
+
+
+def test_delete_a_chain_a_prio_or_one() -> None:
+    classifier = Classifier()
+    one = add(classifier, ip(1), prio=1)
+    two = add(classifier, ip(2), prio=1)
+    three = add(classifier, ip(3), prio=2)
+    elsewhere = add(classifier, prio=1, chain=2)
+    assert classifier.to_delete(DEV) == [one, two, three]
+    assert classifier.to_delete(DEV, chain=2) == [elsewhere]
+    assert classifier.to_delete(DEV, prio=1) == [one, two]
+    assert classifier.to_delete(DEV, prio=1, protocol=ETH_P_IP) == [one, two]
+    assert classifier.to_delete(DEV, prio=1, handle=2) == [two]
+
+
+def test_what_cannot_be_deleted() -> None:
+    classifier = Classifier()
+    add(classifier, prio=1)
+    cannot_flush = "Cannot flush filters with protocol, handle or kind set"
+    with refused(cannot_flush):
+        classifier.to_delete(DEV, protocol=ETH_P_IP)
+    with refused(cannot_flush):
+        classifier.to_delete(DEV, handle=1)
+    with refused(NO_SUCH_PRIO):
+        classifier.to_delete(DEV, prio=2)
+    with refused(NO_SUCH_PRIO):
+        classifier.to_delete(DEV, prio=1, protocol=ETH_P_ARP)
+    with refused("Specified filter handle not found"):
+        classifier.to_delete(DEV, prio=1, handle=2)
+    with refused("Cannot find specified filter chain"):
+        classifier.to_delete(DEV, prio=1, chain=9)
+    with refused(NO_SUCH_PRIO):
+        classifier.to_delete("ens1f0_1", prio=1)
