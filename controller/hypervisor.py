@@ -59,6 +59,7 @@ class Hypervisor:
         self.filters = InstalledFilters(self.outbox, self.device, config.hw_tc_offload)
         self._hardware_zones: Counter[int] = Counter()
         self._epochs_there: list[int] = []
+        self._known = False
 
     def device(self, name: str) -> Device:
         """A device whose port is known.  Raises Unsupported."""
@@ -89,7 +90,7 @@ class Hypervisor:
         stale = [epoch for epoch in self._epochs_there if epoch != self.epoch]
         self._epochs_there = [*stale, self.epoch]
         self.outbox.clear()
-        if not stale:
+        if not self._known:
             self.outbox.append(DeleteStale(None))
         self.outbox.extend(AddRule(rule) for rule in static_rules())
         for device in self.devices.values():
@@ -103,6 +104,7 @@ class Hypervisor:
     def taken_over(self) -> None:
         """The switch has carried out all that ``connected`` told it."""
         self._epochs_there = [self.epoch]
+        self._known = True
 
     def add_filter(self, filter_: Filter, now_s: float) -> InstalledFilter:
         """Add a prepared filter.  Raises KernelError, Unsupported; then nothing is changed."""

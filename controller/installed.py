@@ -110,7 +110,7 @@ class InstalledFilters:
             if moved:
                 self._renumber(installed)
         self._installed[filter_.id] = installed
-        self._send(installed.software)
+        self._send(installed.rules)
         return installed
 
     def remove(self, filter_: Filter) -> InstalledFilter:
@@ -135,6 +135,7 @@ class InstalledFilters:
         for installed in self:
             self._out_of_hardware(installed)
             self._into_hardware(installed)
+            self._send(installed.hardware)
 
     def get(self, filter_id: int) -> InstalledFilter | None:
         """The filter of that id."""
@@ -175,7 +176,6 @@ class InstalledFilters:
                 self._hold(installed, (installed.filter.chain,))
         if installed.chains_held:
             installed.hardware = self._hardware_rules(installed)
-            self._send(installed.hardware)
 
     def _out_of_hardware(self, installed: InstalledFilter) -> None:
         self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
@@ -237,8 +237,8 @@ class InstalledFilters:
     def _renumber(self, newcomer: InstalledFilter) -> None:
         """Move the filters beside a newcomer to their new priorities.
 
-        One may move to where another was, match and all: what is in use by now
-        is not deleted.
+        One may take the place of another, match and all: that one is deleted
+        first, or its counters would stay there, and not after.
         """
         device, chain = newcomer.filter.device, newcomer.filter.chain
         moving = [
@@ -252,9 +252,13 @@ class InstalledFilters:
                 installed.software = self._software_rules(installed)
             if installed.hardware:
                 installed.hardware = self._hardware_rules(installed)
-            self._send(installed.rules)
-        kept = {rule.place for each in (*self, newcomer) for rule in each.rules}
-        self._outbox.extend(DeleteRule(rule) for rule in old if rule.place not in kept)
+        new = [rule for each in (*moving, newcomer) for rule in each.rules]
+        owners = {rule.place: rule.owner_id for rule in new}
+        taken = [r for r in old if owners.get(r.place, r.owner_id) != r.owner_id]
+        self._outbox.extend(DeleteRule(rule) for rule in taken)
+        self._send([rule for each in moving for rule in each.rules])
+        gone = [rule for rule in old if rule.place not in owners]
+        self._outbox.extend(DeleteRule(rule) for rule in gone)
 
     def _release_fte_ids(self, installed: InstalledFilter) -> None:
         for fte_id in installed.fte_ids:

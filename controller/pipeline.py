@@ -87,6 +87,10 @@ WATCH_PRIORITY = 10
 _HANDSHAKE_OR_CLOSING = TCP_SYN | TCP_FIN | TCP_RST
 
 
+# Copies are told apart by their rules' cookies, not by what their headers show.
+CLOSING_COPY = 1
+
+
 def static_rules() -> Iterator[Rule]:
     """Every rule that is there before the first device and filter."""
     for table, actions in _TABLE_MISS.items():
@@ -177,6 +181,7 @@ def _closing_rules() -> Iterator[Rule]:
                     Match(CONNTRACK_LABEL, told, both),
                 ),
                 _copy_once(TOLD_CLOSING),
+                owner_id=CLOSING_COPY,
             )
 
 

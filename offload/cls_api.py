@@ -18,6 +18,7 @@ from offload.errors import KernelError
 from offload.flower import Key, Match
 
 FIRST_AUTO_PRIO = 0xC000
+LOWEST_AUTO_PRIO = 0x8000
 
 Mask = tuple[tuple[Key, int], ...]
 
@@ -127,12 +128,13 @@ class Block:
         return None if priority is None else priority.protocol
 
     def auto_prio(self, chain: int) -> int:
-        """The prio of a filter that names none: before all there are.
+        """The prio of a filter that names none: before all from 0x8000 on.
 
-        Source: net/sched/cls_api.c:tcf_auto_prio
+        Source: net/sched/cls_api.c:tc_new_tfilter, tcf_auto_prio
         """
-        prios = self.chains.get(chain)
-        return min(prios) - 1 if prios else FIRST_AUTO_PRIO
+        prios = self.chains.get(chain, {})
+        late = [prio for prio in prios if prio >= LOWEST_AUTO_PRIO]
+        return min(late) - 1 if late else FIRST_AUTO_PRIO
 
     def mask_rank(self, filter_: Filter) -> int:
         """How many masks were there before this filter's, in its prio.

@@ -181,9 +181,7 @@ def _ipv4(original: FlowTuple, length: int) -> bytes:
 
 
 def _checksum(data: bytes) -> int:
-    """The Internet checksum; never 0, which UDP takes for none."""
-    if len(data) % 2:
-        data += b"\0"
+    """The Internet checksum of an even number of bytes; never 0, UDP's "none"."""
     total = sum(socket.ntohs(word) for word in memoryview(data).cast("H"))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)

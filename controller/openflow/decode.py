@@ -15,7 +15,9 @@ from ryu.ofproto import ofproto_v1_3_parser as parser
 
 from controller.fields import LABEL_BITS, flower_ct_state
 from controller.openflow import encode
-from offload.conntrack import FlowTuple, TrackedPacket
+from controller.pipeline import CLOSING_COPY
+from controller.rules import Owner
+from offload.conntrack import TCP_FIN, FlowTuple, TrackedPacket
 from offload.flower import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP
 
 _HEADER_BYTES = 8
@@ -104,13 +106,14 @@ def _raw(message_class: Any) -> Any:
 
 def packet_in(buf: bytes) -> TrackedPacket | None:
     """The tracked packet a copy is of; None for what act_ct cannot read."""
-    *_, length = _PACKET_IN.unpack_from(buf, _HEADER_BYTES)
+    *_, of_cookie, _, length = _PACKET_IN.unpack_from(buf, _HEADER_BYTES)
     start = _HEADER_BYTES + _PACKET_IN.size
     metadata = _nxm_fields(buf, start, start + length - 4)
     data_at = start - 4 + (length + 7) // 8 * 8 + 2
     original = _original_tuple(metadata)
     if original is None:
         return None
+    closing = encode.owner_of(of_cookie) == (Owner.PIPELINE, CLOSING_COPY)
     read, flags = _frame(bytes(buf[data_at:]), original)
     return TrackedPacket(
         zone=_number(metadata, _CT_ZONE),
@@ -119,7 +122,7 @@ def packet_in(buf: bytes) -> TrackedPacket | None:
         label=_number(metadata, _CT_LABEL) & _LABEL_MASK,
         original=original,
         tuple=read,
-        tcp_flags=flags,
+        tcp_flags=flags | (TCP_FIN if closing else 0),
     )
 
 

@@ -138,6 +138,7 @@ class Bed:
         for name, port in PORTS.items():
             self.hypervisor.port_appeared(name, port)
         self.deliver()
+        self.hypervisor.taken_over()
 
     def deliver(self) -> list[Message]:
         """Have the switch carry out what it was told, and answer."""

@@ -154,3 +154,15 @@ def test_rules_of_nobody_are_nobodys() -> None:
     [plain] = installed(PLAIN)
     stray = Counted(Owner.FILTER, 999, Table.SW_CHAIN, 5, 500)
     assert halves(tally([plain], [stray])[plain.filter.id]) == (0, 0)
+
+
+def test_a_ct_filter_that_leads_to_no_chain_takes_off_nothing() -> None:
+    ct, other = installed(ADD + "proto ip flower action ct pipe action drop", PLAIN)
+    rules = [
+        counted(ct, Table.HW_POST_CT, 5),
+        counted(ct, Table.SW_POST_CT, 2),
+        counted(other, Table.HW_CHAIN, 9),
+    ]
+    found = tally([ct, other], rules)
+    assert halves(found[ct.filter.id]) == (2, 3)
+    assert halves(found[other.filter.id]) == (0, 9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller import chains, installed, priorities
@@ -173,7 +173,7 @@ def test_a_filter_that_moves_keeps_what_it_counted() -> None:
     assert (first["hw_packets"], first["hw_bytes"]) == (7, 700)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 30), st.booleans()), max_size=25)
 )
@@ -269,7 +269,9 @@ def test_counts_add_up() -> None:
     assert Count(2, 0) > Count(1, 9)
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
+@example([*range(1, 13)])
+@example([*range(12, 0, -1)])
 @given(st.permutations(range(1, 13)))
 def test_one_match_in_many_prios_with_little_room(prios: list[int]) -> None:
     """A filter may be given the place that another one is about to leave."""
@@ -280,3 +282,19 @@ def test_one_match_in_many_prios_with_little_room(prios: list[int]) -> None:
             bed.add(f"{ADD}prio {prio} proto ip flower dst_ip 10.0.0.1 {REDIRECT}")
             in_order(bed)
     assert rules(bed) == {plain(each) for each in bed.hypervisor.filters.rules()}
+
+
+@pytest.mark.parametrize(
+    ("skip", "offload"),
+    [("skip_sw", True), ("skip_hw", True), ("skip_hw", False), ("", False)],
+)
+def test_only_the_halves_a_filter_has_are_moved(skip: str, offload: bool) -> None:
+    bed = Bed(offload)
+    bed.add(f"{ADD}prio 1 proto ip flower dst_ip 10.0.9.9 {REDIRECT}")
+    for prio in range(100, 85, -1):
+        bed.add(
+            f"{ADD}prio {prio} proto ip flower {skip} dst_ip 10.0.0.{prio} {REDIRECT}"
+        )
+    assert rules(bed) == {plain(each) for each in bed.hypervisor.filters.rules()}
+    halves = {rule.table for rule in bed.hypervisor.filters.rules()}
+    assert (Table.HW_CHAIN in halves) == offload

@@ -102,5 +102,5 @@ class Life(RuleBasedStateMachine):
         assert all(e.zone in self.act_ct.tables for e in in_tables)
 
 
-Life.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+Life.TestCase.settings = settings(max_examples=25, stateful_step_count=30)
 TestLife = Life.TestCase

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offload.actions import DROP, Action, Ct, Gact
 from offload.cls_api import FIRST_AUTO_PRIO, Classifier, Filter
@@ -74,13 +76,51 @@ def test_a_freed_handle_that_was_asked_for() -> None:
     assert add(classifier, ip(3), prio=1).handle == 3
 
 
+STEPS = st.lists(st.tuples(st.integers(-8, 8), st.integers(1, 3)), max_size=30)
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_handles_and_masks_whatever_comes_and_goes(
+    steps: list[tuple[int, int]],
+) -> None:
+    """A step adds a filter (with that handle, or 0 for any), or removes one.
+
+    A filter that names no handle gets the lowest, and masks rank in their order.
+    """
+    classifier = Classifier()
+    block, there = classifier.block(DEV), dict[int, Filter]()
+    masks: list[int] = []
+    for number, (handle, bits) in enumerate(steps, 1):
+        if handle < 0:
+            gone = there.pop(-handle, None)
+            if gone is not None:
+                block.remove(gone)
+        elif handle not in there:
+            mask = 0xFFFF & ~((1 << bits) - 1)
+            added = add(classifier, ip(number << 4, mask=mask), prio=1, handle=handle)
+            lowest = next(free for free in range(1, 40) if free not in there)
+            assert added.handle == (handle or lowest)
+            there[added.handle] = added
+            masks += [bits] if bits not in masks else []
+        live = {_low_zeros(each): each for each in there.values()}
+        masks = [each for each in masks if each in live]
+        ranks = [block.mask_rank(live[each]) for each in masks]
+        assert ranks == sorted(set(ranks))
+
+
+def _low_zeros(filter_: Filter) -> int:
+    [(_, mask)] = filter_.match.mask
+    return (mask & -mask).bit_length() - 1
+
+
 def test_a_filter_that_names_no_prio_comes_before_all() -> None:
     classifier = Classifier()
     prios = [add(classifier, ip(port)).prio for port in range(3)]
     assert prios == [FIRST_AUTO_PRIO, FIRST_AUTO_PRIO - 1, FIRST_AUTO_PRIO - 2]
     assert add(classifier, chain=1).prio == FIRST_AUTO_PRIO
     add(classifier, ip(9), prio=10)
-    assert add(classifier, ip(10)).prio == 9
+    assert add(classifier, ip(10)).prio == FIRST_AUTO_PRIO - 3
 
 
 def test_what_a_prio_does_not_take() -> None:

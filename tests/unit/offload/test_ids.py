@@ -1,7 +1,7 @@
 """Ids for registers of limited width."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offload.errors import Unsupported
@@ -40,7 +40,8 @@ def test_an_id_in_use_is_passed_over() -> None:
     assert pool.allocate() == 2
 
 
-@given(st.integers(1, 8), st.lists(st.integers(-1, 8), max_size=60))
+@settings(max_examples=40)
+@given(st.integers(1, 8), st.lists(st.integers(-1, 8), max_size=30))
 def test_no_id_is_held_twice(limit: int, steps: list[int]) -> None:
     """A step is -1 to take an id, or which of those held to give back."""
     pool = IdPool("id", limit)

@@ -169,3 +169,15 @@ def test_batch_and_show_together() -> None:
     line = ADD + f"dst_ip 10.0.0.1 {REDIRECT}"
     answer = bed.tc("-batch -", f"{line}\nfilter show dev {REP0} ingress\n")
     assert answer.code == 0 and "dst_ip 10.0.0.1" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    "line", ["actions ls action ct", "chain add dev ens1f0_0 ingress chain 2"]
+)
+def test_what_the_systems_tc_would_do_somewhere_else(line: str) -> None:
+    object_name = line.split()[0]
+    assert Bed().tc(line) == kernel(f"{object_name}: not supported by the testbed yet")
+
+
+def test_another_devices_chains_are_the_systems() -> None:
+    assert is_the_systems(Bed(), "tc chain show dev eth9 ingress")

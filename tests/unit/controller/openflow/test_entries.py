@@ -13,6 +13,7 @@ from controller.openflow import entries, messages
 from controller.pipeline import READ_CONNTRACK
 from controller.rules import (
     AddEntry,
+    CountEntry,
     DeleteEntry,
     DeleteWatch,
     Match,
@@ -198,3 +199,20 @@ def test_a_template_is_cut_at_what_occurs_once() -> None:
     assert template.fill({"one": b"1", "two": b"22"}) == b"..22..1.."
     with pytest.raises(AssertionError, match="must occur once"):
         entries.Template(b"A.A", {"one": b"A"})
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_counters_are_asked_of_one_directions_rules(direction: Direction) -> None:
+    """Source: OpenFlow 1.3.5, struct ofp_flow_stats_request"""
+    entry = FlowEntry(9, 5, 1, 2, (TCP, TCP.inverted()))
+    first, *_ = flow_mods(messages.encoded(2, [AddEntry(entry.rules[direction], 30)]))
+    asked = messages.encoded(2, [CountEntry(9, direction)])
+    of_cookie, mask = (int.from_bytes(asked[i : i + 8], "big") for i in (32, 40))
+    assert (of_cookie, mask) == (first.of_cookie, 2**64 - 1)
+    assert entries.direction_of(first.rule.owner_id) is direction
+
+
+def test_templates_can_be_made_beforehand() -> None:
+    before = messages.encoded(1, [WatchEntry(9, 5, TCP6, 30)])
+    entries.make_templates()
+    assert messages.encoded(1, [WatchEntry(9, 5, TCP6, 30)]) == before
