@@ -16,7 +16,15 @@ from controller.installed import Count, InstalledFilter, InstalledFilters
 from controller.openflow.decode import Counted, Failed, Removed
 from controller.openflow.entries import direction_of, entry_id_of
 from controller.pipeline import port_rule, static_rules
-from controller.rules import AddRule, DeleteStale, Message, Owner, Table
+from controller.rules import (
+    AckBoth,
+    AddRule,
+    DeleteStale,
+    DeleteZone,
+    Message,
+    Owner,
+    Table,
+)
 from offload.act_ct import ActCt
 from offload.cls_api import Filter
 from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
@@ -50,6 +58,7 @@ class Hypervisor:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.outbox: list[Message] = []
+        self.closing: list[AckBoth] = []
         self.devices: dict[str, Device] = {}
         self.epoch = 0
         self.copies: Counter[str] = Counter()
@@ -141,10 +150,22 @@ class Hypervisor:
         """A copy from sw_track."""
         if packet.tcp_flags & (TCP_FIN | TCP_RST):
             self.copies["closing"] += 1
-            self.act_ct.fin_or_rst(packet)
+            entry = self.act_ct.fin_or_rst(packet)
+            if entry is not None and packet.tcp_flags & TCP_FIN:
+                self.closing.append(AckBoth(entry.zone, *entry.tuples))
         else:
             self.copies["offer"] += 1
             self.act_ct.process_conn(packet)
+
+    def acknowledge_closing(self) -> None:
+        """Make up for ACKs of a FIN that hardware took before its entry was gone.
+
+        Conntrack would wait for them, and take a new connection with the same
+        addresses and ports for the old one.  To be called once the switch no
+        longer uses the entries.
+        """
+        self.outbox.extend(self.closing)
+        self.closing.clear()
 
     def removed(self, removed: Removed, now_s: float) -> None:
         """A rule is gone: a filter's counters are kept, an entry has aged."""
@@ -189,6 +210,10 @@ class Hypervisor:
         """Delete a connection from conntrack and from the flow table."""
         self.act_ct.connection_gone(zone, original)
         self._entries.delete(zone, original)
+
+    def forget_zone(self, zone: int) -> None:
+        """Delete what is left of a zone's connections from conntrack."""
+        self.outbox.append(DeleteZone(zone))
 
     def reconcile(self, tracked: dict[tuple[int, FlowTuple], Connection]) -> None:
         """Take over what happened to connections while nobody told us.

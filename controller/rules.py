@@ -211,11 +211,27 @@ class DeleteConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteZone:
+    """Remove a zone's connections from the switch's conntrack."""
+
+    zone: int
+
+
+@dataclass(frozen=True, slots=True)
 class OfferAgain:
     """Make conntrack forget that act_ct was told of a connection."""
 
     zone: int
     original: FlowTuple
+
+
+@dataclass(frozen=True, slots=True)
+class AckBoth:
+    """Have conntrack see an ACK of each direction of a closing connection."""
+
+    zone: int
+    original: FlowTuple
+    reply: FlowTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +261,9 @@ Message = Union[
     CountEntry,
     DeleteWatch,
     DeleteConnection,
+    DeleteZone,
     OfferAgain,
+    AckBoth,
     RestoreConnection,
     DeleteStale,
 ]

@@ -60,6 +60,9 @@ def rules(
         before, ct, rest = cut_at_ct(rest)
         _needs_ip(filter_)
         actions = (*_pipeline_of(before, port, device_of), *_ct(ct, fte_id))
+        if table is Table.SW_POST_CT:
+            # OVS takes ct() only where the rule itself says that the packet is IP.
+            matches = (Match(fields.ETH_TYPE, filter_.protocol), *matches)
         made.append(_rule(filter_, table, rule_priority, matches, actions))
         matches = (Match(fields.FTE_ID, fte_id),)
         table, rule_priority = Table.SW_POST_CT, 10

@@ -76,11 +76,16 @@ class Switch:
             self.datapath.send(messages.encoded(self.hypervisor.epoch, outbox))
 
     def settled(self) -> None:
-        """Send the outbox and wait until the switch has carried it out."""
+        """Send the outbox and wait until packets follow it.
+
+        After the barrier the rules are there; once OVS has been through its
+        datapath flows, those that were made by older rules are gone.
+        """
         self._credit()
         self.flush()
         if self.datapath is not None:
             self._request(encode.barrier_request)
+            self._credit()
 
     def counters(self, owner: Owner) -> list[Counted]:
         """The counters of all rules of a kind, up to this moment."""
@@ -138,6 +143,9 @@ class Switch:
                 if any(isinstance(m, _REMOVALS) for m in self.hypervisor.outbox):
                     self._credit()
                 self.flush()
+                if self.hypervisor.closing:
+                    self._credit()
+                    self.hypervisor.acknowledge_closing()
         except NotConnected as error:
             LOG.debug("%s", error)
         finally:

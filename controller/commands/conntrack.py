@@ -72,6 +72,10 @@ def run(
         text = f"{_HEAD}{bad}\n"
         text += "Try `conntrack -h' or 'conntrack --help' for more information.\n"
         return Answer(2, stderr=text)
+    if command in _FLUSH and options:
+        return Answer(
+            2, stderr=f"{_HEAD}Illegal option `{options[0]}' with this command\n"
+        )
     found = [c for c in connections(switch.appctl, wanted.zone) if wanted.takes(c)]
     if command in _COUNT:
         return Answer(stdout=f"{len(found)}\n")
@@ -82,6 +86,9 @@ def run(
         return Answer(stdout="".join(lines), stderr=_summary(len(found), "shown"))
     for connection in found:
         hypervisor.forget(connection.zone, connection.original)
+    if command in _FLUSH:
+        for zone in {connection.zone for connection in found}:
+            hypervisor.forget_zone(zone)
     switch.settled()
     if command in _FLUSH:
         return Answer(stderr=_HEAD + "connection tracking table has been emptied.\n")

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.openflow import conntrack, encode, entries
 from controller.rules import (
+    AckBoth,
     AddEntry,
     AddRule,
     CountEntry,
@@ -15,6 +16,7 @@ from controller.rules import (
     DeleteRule,
     DeleteStale,
     DeleteWatch,
+    DeleteZone,
     Message,
     OfferAgain,
     RestoreConnection,
@@ -40,7 +42,9 @@ _ENCODERS: dict[type, Callable[[int, Any], bytes]] = {
     CountEntry: entries.count_entry,
     DeleteWatch: entries.delete_watch,
     DeleteConnection: lambda _, message: conntrack.delete_connection(message),
+    DeleteZone: lambda _, message: conntrack.delete_zone(message),
     RestoreConnection: lambda _, message: conntrack.restore(message),
+    AckBoth: lambda _, message: conntrack.ack_both(message),
     OfferAgain: lambda _, message: conntrack.offer_again(message),
     DeleteStale: lambda _, message: _delete_stale(message),
 }

@@ -22,8 +22,10 @@ from controller.openflow import messages
 from controller.openflow.decode import Counted, Removed
 from controller.openflow.entries import direction_of, entry_id_of
 from controller.rules import (
+    AckBoth,
     CountEntry,
     DeleteConnection,
+    DeleteZone,
     Message,
     OfferAgain,
     Owner,
@@ -148,11 +150,16 @@ class Bed:
                 key = message.zone, message.original
                 self.table.conntrack.connections.pop(key, None)
                 continue
+            if isinstance(message, DeleteZone):
+                of_zone = self.table.conntrack.connections
+                for key in [key for key in of_zone if key[0] == message.zone]:
+                    del of_zone[key]
+                continue
             if isinstance(message, CountEntry):
                 self._count(message)
                 continue
             data = messages.encoded(self.hypervisor.epoch, [message])
-            if isinstance(message, OfferAgain | RestoreConnection):
+            if isinstance(message, OfferAgain | RestoreConnection | AckBoth):
                 for each in read_back.messages(data):
                     self._packet_out(each)
             else:

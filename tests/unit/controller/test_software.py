@@ -20,6 +20,7 @@ from controller.rules import (
 from offload.actions import Gact
 from offload.cls_api import Filter
 from offload.errors import Unsupported
+from offload.flower import ETH_P_IP
 from tests.unit.controller.bed import LETTER
 from tests.unit.controller.made import device_of, flower, prepared
 
@@ -141,7 +142,8 @@ def test_each_ct_has_its_own_rest() -> None:
         Table.SW_POST_CT,
         Table.SW_POST_CT,
     )
-    assert two.matches == (Match(fields.FTE_ID, 7),)
+    ip = Match(fields.ETH_TYPE, ETH_P_IP)  # OVS wants it where ct() is
+    assert two.matches == (ip, Match(fields.FTE_ID, 7))
     assert three.matches == (Match(fields.FTE_ID, 8),)
     assert SetField(fields.ZONE, 2) in two.actions
 
