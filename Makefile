@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e bench format clean root
+.PHONY: help setup demo test check unit e2e oracle kernel bench format clean root
 
 help:  ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,12 @@ unit: setup  ## unit tests only (no root)
 
 e2e: root setup  ## end-to-end tests only
 	@$(PYTHON) -m pytest tests/e2e $(ARGS)
+
+oracle: root setup  ## get, make and boot the real kernel that tests/kernel asks
+	@$(PYTHON) -m tests.kernel.oracle build $(ARGS)
+
+kernel: setup  ## tests against the real kernel only (not yet part of test)
+	@$(PYTHON) -m pytest tests/kernel $(ARGS)
 
 bench: root setup  ## measure; docs/performance.md explains the figures
 	@$(PYTHON) -m bench $(ARGS)

@@ -1,0 +1,54 @@
+"""Networks for the tests: one a module, put back before each test, and fresh ones with options.
+
+    net         the module's own; no typed filter and no connection in it when a test starts
+    ports       the interfaces of its virtual machines, to send and take frames
+    fresh_net   fresh_net(udp_timeout_s=2): a network of the test's own, with topologies' options
+
+Starting one takes more than a second, putting one back a tenth of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+import topologies
+from tests.e2e.state import put_back
+from tests.e2e.wire import Port, all_ports
+from topologies.testbed import Testbed
+from topologies.two_hypervisors import TwoHypervisors
+
+
+@pytest.fixture(scope="module")
+def module_net() -> Iterator[Testbed]:
+    """The network that a module's tests share."""
+    with topologies.running(TwoHypervisors()) as net:
+        yield net
+
+
+@pytest.fixture
+def net(module_net: Testbed) -> Testbed:
+    """Two hypervisors with their filters, as if just started but for the counters."""
+    put_back(module_net)
+    return module_net
+
+
+@pytest.fixture
+def fresh_net() -> Iterator[Callable[..., Testbed]]:
+    """Start networks with options of ``topologies.running``; they end with the test."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Testbed:
+            return stack.enter_context(topologies.running(TwoHypervisors(), **options))
+
+        yield start
+
+
+@pytest.fixture
+def ports(net: Testbed) -> Iterator[dict[str, Port]]:
+    """The interfaces of the module's virtual machines, by the machine's name."""
+    with all_ports(net) as opened:
+        yield opened

@@ -1,0 +1,202 @@
+"""NAT: first in software, then in hardware with the same result, checksums and all.
+
+vm1 10.0.0.51 --ens1f0_0--> hv1 --ens1f0_1--> vm2 10.0.0.52
+                   10.0.0.100 seen for the source, or asked for as the destination
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.e2e.state import Count, Meter, connections, entries, offloaded
+from tests.e2e.tcp_udp import (
+    Conversation,
+    End,
+    TcpConversation,
+    UdpConversation,
+    connected,
+    transfer,
+)
+from tests.e2e.typed import add
+from tests.e2e.wire import Port, parsed
+from topologies.testbed import Testbed
+
+VM1, VM2 = "24:8a:07:a5:28:01", "24:8a:07:a5:28:02"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """An address family's addresses: a client, a server, and what NAT makes of one."""
+
+    protocol: str
+    client: str
+    server: str
+    translated: str
+
+
+IPV4 = Family("ip", "10.0.0.51", "10.0.0.52", "10.0.0.100")
+IPV6 = Family("ipv6", "fd00::51", "fd00::52", "fd00::100")
+families = pytest.mark.parametrize("family", [IPV4, IPV6], ids=["ipv4", "ipv6"])
+protocols = pytest.mark.parametrize("kind", [TcpConversation, UdpConversation])
+EST = "action mirred egress redirect dev"
+
+
+def nat_filters(protocol: str, nat: str, back: str = "ct zone 5 nat") -> list[str]:
+    """vm1 to vm2 and back in zone 5; new connections are committed with ``nat``."""
+    there = f"ens1f0_0 chain 0 proto {protocol} flower src_mac {VM1} dst_mac {VM2}"
+    away = f"ens1f0_1 chain 0 proto {protocol} flower src_mac {VM2} dst_mac {VM1}"
+    return [
+        f"{there} ct_state -trk action ct zone 5 nat pipe action goto chain 50",
+        f"ens1f0_0 chain 50 proto {protocol} flower ct_state +trk+new "
+        f"action ct commit zone 5 nat {nat} pipe {EST} ens1f0_1",
+        f"ens1f0_0 chain 50 proto {protocol} flower ct_state +trk+est {EST} ens1f0_1",
+        f"{away} ct_state -trk action {back} pipe action goto chain 50",
+        f"ens1f0_1 chain 50 proto {protocol} flower ct_state +trk+est {EST} ens1f0_0",
+    ]
+
+
+def talk(conversation: Conversation) -> None:
+    """Enough for an entry: a handshake, or a question, an answer and thanks."""
+    if isinstance(conversation, TcpConversation):
+        conversation.shake_hands()
+    if isinstance(conversation, UdpConversation):
+        conversation.say()
+        conversation.say(reply=True)
+        conversation.say()
+
+
+def exchange(conversation: Conversation, data: bytes) -> None:
+    """A packet each way; each must arrive translated, byte for byte."""
+    if isinstance(conversation, TcpConversation):
+        conversation.say("PA", data=data)
+        conversation.say("PA", reply=True, data=data)
+    if isinstance(conversation, UdpConversation):
+        conversation.say(data=data)
+        conversation.say(reply=True, data=data)
+
+
+def expect_hardware_translates(net: Testbed, conversation: Conversation) -> None:
+    """In software, then in hardware by hw_ct_nat; every packet as it should be."""
+    there, back = Meter(net["hv1"], "ens1f0_0"), Meter(net["hv1"], "ens1f0_1")
+    talk(conversation)
+    offloaded(net, 1, ["hv1"])
+    assert there.read(prio=1, chain=0) == Count(software=2)
+    assert back.read(prio=1, chain=0) == Count(software=1)
+    assert len(entries(net["hv1"], "hw_ct_nat")) == 2
+    assert entries(net["hv1"], "hw_ct") == []
+    there.reset()
+    back.reset()
+    for length in range(1, 21):
+        exchange(conversation, bytes(range(length)))
+    for meter in (there, back):
+        assert meter.read(prio=1, chain=0) == Count(hardware=20)
+        assert meter.read(prio=1, chain=50, ct_state="+trk+est") == Count(hardware=20)
+
+
+def ends(ports: dict[str, Port], family: Family) -> tuple[End, End]:
+    """The client at vm1, the server at vm2."""
+    client = End(ports["vm1"], family.client, 4000)
+    return client, End(ports["vm2"], family.server, 8080)
+
+
+@families
+@protocols
+def test_source_address(
+    net: Testbed,
+    ports: dict[str, Port],
+    family: Family,
+    kind: type[TcpConversation | UdpConversation],
+) -> None:
+    """The server sees another address, and answers to that."""
+    add(net["hv1"], *nat_filters(family.protocol, f"src addr {family.translated}"))
+    client, server = ends(ports, family)
+    seen = replace(client, ip=family.translated)
+    expect_hardware_translates(net, kind(client, server, client_seen=seen))
+    [connection] = connections(net["hv1"], "-w", "5")
+    assert connection.in_hw
+    assert connection.original == (family.client, family.server, 4000, 8080)
+    assert connection.reply == (family.server, family.translated, 8080, 4000)
+
+
+@families
+@protocols
+def test_source_address_and_port(
+    net: Testbed,
+    ports: dict[str, Port],
+    family: Family,
+    kind: type[TcpConversation | UdpConversation],
+) -> None:
+    """The port as well: a UDP header's, not a TCP header's, for UDP."""
+    nat = f"src addr {family.translated} port 6000"
+    add(net["hv1"], *nat_filters(family.protocol, nat))
+    client, server = ends(ports, family)
+    seen = replace(client, ip=family.translated, number=6000)
+    expect_hardware_translates(net, kind(client, server, client_seen=seen))
+
+
+@families
+@protocols
+def test_destination_address_and_port(
+    net: Testbed,
+    ports: dict[str, Port],
+    family: Family,
+    kind: type[TcpConversation | UdpConversation],
+) -> None:
+    """The client speaks to an address that is nobody's; its answers come from there."""
+    nat = f"dst addr {family.server} port 8080"
+    add(net["hv1"], *nat_filters(family.protocol, nat))
+    client, server = ends(ports, family)
+    seen = replace(server, ip=family.translated, number=80)
+    expect_hardware_translates(net, kind(client, server, server_seen=seen))
+
+
+def test_fin_is_translated_too(net: Testbed, ports: dict[str, Port]) -> None:
+    """It goes to software with the entry's end, and arrives as the others did."""
+    add(net["hv1"], *nat_filters("ip", "src addr 10.0.0.100"))
+    client, server = ends(ports, IPV4)
+    tcp = TcpConversation(client, server, client_seen=replace(client, ip="10.0.0.100"))
+    tcp.shake_hands()
+    offloaded(net, 1, ["hv1"])
+    tcp.say("FA")
+    offloaded(net, 0, ["hv1"])
+    tcp.say("FA", reply=True)
+    tcp.say("A")
+    assert entries(net["hv1"], "hw_ct_nat") == []
+
+
+def test_each_direction_is_translated_by_its_own_filter(
+    net: Testbed, ports: dict[str, Port]
+) -> None:
+    """A way back whose ``ct`` has no ``nat`` leaves the reply as the server sent it."""
+    add(net["hv1"], *nat_filters("ip", "src addr 10.0.0.100", back="ct zone 5"))
+    client, server = ends(ports, IPV4)
+    seen = replace(client, ip="10.0.0.100")
+    udp = UdpConversation(client, server, client_seen=seen)
+    udp.say()
+    for _ in range(2):
+        server.port.send(server.packet(seen, UdpConversation.layer(server, seen), b"?"))
+        arrived = client.port.take(lambda frame: frame.endswith(b"?"), "the reply")
+        assert parsed(arrived)["IP"].dst == "10.0.0.100"
+        udp.say()
+
+
+def test_sockets(net: Testbed) -> None:
+    """Two kernels: the server sees the translated address, and the bytes are the same."""
+    add(net["hv1"], *nat_filters("ip", "src addr 10.0.0.100"))
+    net["vm2"].must(
+        *f"ip neigh replace 10.0.0.100 lladdr {VM1} dev eth0 nud permanent".split()
+    )
+    data = random.Random(5).randbytes(2_000_000)
+    meter = Meter(net["hv1"], "ens1f0_0")
+    with connected(net["vm1"], net["vm2"], "10.0.0.2") as (near, far):
+        assert far.getpeername()[0] == "10.0.0.100"
+        assert near.getsockname()[0] == "10.0.0.1"
+        offloaded(net, 1, ["hv1"])
+        assert transfer(near, far, data) == data
+        assert transfer(far, near, data) == data
+        assert meter.read(prio=1, chain=0).hardware > len(data) // 1450
+        assert meter.read(prio=1, chain=0).software < 10
+    offloaded(net, 0, ["hv1"])
