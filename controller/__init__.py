@@ -2,7 +2,7 @@
 
     app.py          the Ryu app: connects switches, the control socket, timers
     hypervisor.py   one hypervisor: its devices, filters, act_ct and switch
-    commands.py     tc, conntrack and ethtool commands at a hypervisor
+    commands/       tc, conntrack and ethtool commands at a hypervisor
     software.py     a tc filter as rules of the software half
     hardware.py     a tc filter as rules of the hardware half, or why not
     ct_entries.py   flow-table entries as rules: hw_ct, hw_ct_nat, sw_track

@@ -15,8 +15,8 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.ofproto import ofproto_v1_3
 
-from controller.connections import connections
 from controller.hypervisor import Config, Hypervisor
+from controller.lost import LostConnections
 from controller.openflow import decode, entries
 from controller.ovs import OvsError
 from controller.switch import Switch
@@ -36,6 +36,7 @@ class Driver(RyuApp):
         entries.make_templates()
         self.switches: dict[str, Switch] = {}
         self._by_dpid: dict[int, Switch] = {}
+        self._lost: dict[Switch, LostConnections] = {}
 
     def start(self) -> Any:
         """Start the event loop, and the clock beside it."""
@@ -124,19 +125,7 @@ class Driver(RyuApp):
                     continue
                 switch.hypervisor.tick(time.monotonic())
                 try:
-                    _look_for_lost_connections(switch)
+                    self._lost.setdefault(switch, LostConnections()).look(switch)
                 except OvsError as error:
                     LOG.debug("%s", error)
                 switch.flush_soon()
-
-
-def _look_for_lost_connections(switch: Switch) -> None:
-    """Fewer connections than entries: somebody deleted some outside.
-
-    The count costs the same however many there are; the list is asked for
-    only when the count says so.
-    """
-    entries = len(switch.hypervisor.act_ct)
-    if entries and int(switch.appctl("dpctl/ct-get-nconns")) < entries:
-        tracked = {each.key: each for each in connections(switch.appctl)}
-        switch.hypervisor.reconcile(tracked)

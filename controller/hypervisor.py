@@ -7,6 +7,7 @@ switch is to be told collects in ``outbox``, which the app empties.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from controller.connections import Connection
@@ -215,13 +216,18 @@ class Hypervisor:
         """Delete what is left of a zone's connections from conntrack."""
         self.outbox.append(DeleteZone(zone))
 
-    def reconcile(self, tracked: dict[tuple[int, FlowTuple], Connection]) -> None:
+    def reconcile(
+        self,
+        entries: Iterable[FlowEntry],
+        tracked: dict[tuple[int, FlowTuple], Connection],
+    ) -> None:
         """Take over what happened to connections while nobody told us.
 
+        ``entries`` are those there were before ``tracked`` was asked for.
         What conntrack has lost, or saw closing, has no entry any more; what it
         told of in vain is to tell again.
         """
-        for entry in self.act_ct:
+        for entry in entries:
             original = entry.tuples[Direction.ORIGINAL]
             connection = tracked.get((entry.zone, original))
             if connection is None or connection.closing:

@@ -75,12 +75,18 @@ class Ovs:
                     patience_s *= 2
         raise OvsError("revalidator/wait: no answer")
 
+    def _control_socket(self) -> Path:
+        """The socket of the daemon there is: one that crashed has left its own."""
+        try:
+            pid = (self._directory / "ovs-vswitchd.pid").read_text().strip()
+        except FileNotFoundError as error:
+            raise OvsError(f"no ovs-vswitchd in {self._directory}") from error
+        return self._directory / f"ovs-vswitchd.{pid}.ctl"
+
     @contextmanager
     def _asked(self, command: str, *arguments: str) -> Iterator[socket.socket]:
         """A channel on which a command was sent."""
-        control = next(self._directory.glob("ovs-vswitchd.*.ctl"), None)
-        if control is None:
-            raise OvsError(f"no ovs-vswitchd in {self._directory}")
+        control = self._control_socket()
         request = {"id": 0, "method": command, "params": list(arguments)}
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             channel.settimeout(_TIMEOUT_S)

@@ -189,8 +189,9 @@ class Switch:
             return False
         if not self._counters(Owner.PIPELINE):
             return True
+        there = list(self.hypervisor.act_ct)
         tracked = {each.key: each for each in connections(self.appctl)}
-        self.hypervisor.reconcile(tracked)
+        self.hypervisor.reconcile(there, tracked)
         self.flush()
         return False
 

@@ -28,7 +28,6 @@ from topologies.errors import CommandFailed, TopologyError
 from topologies.options import Options
 from topologies.processes import RUN_VARIABLE, Proc
 
-_OPENING_TRIES = 100
 _LOCK = "lock"
 _RUN_ID = re.compile(r"[0-9a-f]{8}").fullmatch
 _GRACE_S = 3.0
@@ -212,15 +211,19 @@ def _locked_root(root: Path) -> Iterator[None]:
 
 
 def _open_root(root: Path) -> int:
-    for _ in range(_OPENING_TRIES):
+    while True:
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue  # another run took it away in between; or /proc, which has no room
+            root.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                root.mkdir(mode=0o700)
         except OSError as error:
             raise TopologyError(f"cannot use {root}: {error.strerror}") from None
-    raise TopologyError(f"cannot use {root}: it cannot be made")
+        try:
+            return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # another run took it away in between
+        except OSError as error:
+            raise TopologyError(f"cannot use {root}: {error.strerror}") from None
 
 
 def _is(descriptor: int, path: Path) -> bool:

@@ -328,7 +328,9 @@ def test_what_conntrack_lost_or_saw_closing_has_no_entry() -> None:
     for original in (stays, lost, closing):
         offered(bed, original)
     there = [connection(stays), connection(closing, closing=True)]
-    bed.hypervisor.reconcile({each.key: each for each in there})
+    bed.hypervisor.reconcile(
+        list(bed.hypervisor.act_ct), {each.key: each for each in there}
+    )
     assert [entry.tuples[Direction.ORIGINAL] for entry in bed.entries()] == [stays]
 
 
@@ -346,14 +348,16 @@ def test_what_was_told_in_vain_is_to_be_told_again() -> None:
         connection(untold, told=False),
         connection(closing, closing=True),
     ]
-    bed.hypervisor.reconcile({each.key: each for each in there})
+    bed.hypervisor.reconcile(
+        list(bed.hypervisor.act_ct), {each.key: each for each in there}
+    )
     assert bed.hypervisor.take_outbox() == [OfferAgain(0, vain)]
 
 
 def test_a_told_connection_of_a_zone_without_a_filter() -> None:
     bed = Bed()
     there = connection()
-    bed.hypervisor.reconcile({there.key: there})
+    bed.hypervisor.reconcile(list(bed.hypervisor.act_ct), {there.key: there})
     assert bed.hypervisor.take_outbox() == [OfferAgain(0, TCP)]
 
 

@@ -23,6 +23,7 @@ def vswitchd(directory: Path, answers: Answers) -> Iterator[list[dict[str, objec
     """An ovs-vswitchd that answers each request in the pieces it is told to."""
     asked: list[dict[str, object]] = []
     with socket.socket(socket.AF_UNIX) as server:
+        (directory / "ovs-vswitchd.pid").write_text("1\n")
         server.bind(str(directory / "ovs-vswitchd.1.ctl"))
         server.listen()
 
@@ -89,6 +90,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(OvsError, match="no ovs-vswitchd in"):
         Ovs(str(tmp_path)).appctl("x")
     dead = socket.socket(socket.AF_UNIX)
+    (tmp_path / "ovs-vswitchd.pid").write_text("1\n")
     dead.bind(str(tmp_path / "ovs-vswitchd.1.ctl"))
     dead.close()
     with pytest.raises(OvsError, match="(?i)x: .*refused"):
