@@ -2,10 +2,19 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from topologies import signals
+
+
+@pytest.fixture(autouse=True)
+def sigint_as_python_has_it() -> Iterator[None]:
+    """Whatever started the tests: a shell's background job ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_sigterm_ends_the_block_as_an_exit() -> None:
