@@ -76,7 +76,6 @@ class Half:
 
     chain_field: Field
     chain_table: Table
-    post_ct_table: Table
 
 
 _PLAIN_FIELDS: dict[Key, Field] = {

@@ -44,7 +44,7 @@ from offload.cls_api import Filter
 from offload.errors import Unsupported
 from offload.flower import CtState, Key
 
-HARDWARE = Half(fields.CHAIN_TAG, Table.HW_CHAIN, Table.HW_POST_CT)
+HARDWARE = Half(fields.CHAIN_TAG, Table.HW_CHAIN)
 _MATCHABLE = CtState.TRK | CtState.EST | CtState.NEW
 _LOW_LABEL_BITS = 32
 

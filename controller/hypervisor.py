@@ -1,7 +1,7 @@
 """One hypervisor: its devices, its filters, its act_ct and what its switch is told.
 
 Everything that happens comes in as a method call with the time; what the
-switch is to be told collects in ``outbox``, which the app empties.
+switch is to be told collects in ``outbox``, which its ``Switch`` empties.
 """
 
 from __future__ import annotations

@@ -86,7 +86,6 @@ _OFFER = 20
 WATCH_PRIORITY = 10
 _HANDSHAKE_OR_CLOSING = TCP_SYN | TCP_FIN | TCP_RST
 
-
 # Copies are told apart by their rules' cookies, not by what their headers show.
 CLOSING_COPY = 1
 

@@ -27,7 +27,7 @@ from offload.cls_api import Filter
 from offload.errors import Unsupported
 from offload.flower import ETH_P_IP, ETH_P_IPV6
 
-SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, Table.SW_POST_CT)
+SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN)
 
 
 def ct_count(filter_: Filter) -> int:

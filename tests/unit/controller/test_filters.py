@@ -41,7 +41,7 @@ from offload.flower import (
 )
 from offload.flower import Match as FlowerMatch
 
-HALF = Half(fields.CHAIN, Table.SW_CHAIN, Table.SW_POST_CT)
+HALF = Half(fields.CHAIN, Table.SW_CHAIN)
 DEVICES = {
     "ens1f0_0": Device("ens1f0_0", DeviceKind.REPRESENTOR, 1),
     "ens1f0_1": Device("ens1f0_1", DeviceKind.REPRESENTOR, 2),
