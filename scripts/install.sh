@@ -131,7 +131,7 @@ fill_venv() {
     # Ryu 4.34 is source only and builds with setuptools < 67 (constraints.txt), so not in pip's isolated build.
     logged "install the build tools" "${pip[@]}" --ignore-installed setuptools wheel pbr
     logged "install Ryu" "${pip[@]}" --no-build-isolation ryu
-    logged "install the Python packages" "${pip[@]}" --no-build-isolation -e "$root[dev]"
+    logged "install the Python packages" "${pip[@]}" --no-build-isolation -e "$root[dev,bench]"
 }
 
 # Run as root from a user's work tree, Python must not fill it with files of root's.
