@@ -27,6 +27,7 @@ from offload.actions import (
     Action,
     Control,
     Ct,
+    Gact,
     Mirred,
     TunnelKeySet,
     TunnelKeyUnset,
@@ -66,6 +67,14 @@ class Device:
     kind: DeviceKind
     port: int
 
+
+_NOT_YET = "not supported by the testbed yet"
+_KEYS_NOT_YET = (
+    *(Key.VLAN_ID, Key.VLAN_PRIO, Key.VLAN_ETHTYPE),
+    *(Key.CVLAN_ID, Key.CVLAN_PRIO, Key.CVLAN_ETHTYPE),
+    *(Key.ARP_SIP, Key.ARP_TIP, Key.ARP_OP, Key.ARP_SHA, Key.ARP_THA),
+    *(Key.ENC_TOS, Key.ENC_TTL, Key.IP_FLAGS),
+)
 
 DeviceLookup = Callable[[str], Device]
 
@@ -113,6 +122,10 @@ _MASKABLE_IN_OVS = frozenset(_PLAIN_FIELDS) - {Key.IP_PROTO, Key.IP_TTL, Key.IP_
 
 def match(flower: FlowerMatch) -> tuple[Match, ...]:
     """What a filter asks of a packet, in OpenFlow's fields.  Raises Unsupported."""
+    for each in flower.ranges:
+        raise Unsupported(f"{each.key.keyword} range: {_NOT_YET}")
+    if flower.indev:
+        raise Unsupported(f"indev: {_NOT_YET}")
     matches = [] if flower.protocol == ETH_P_ALL else _protocol(flower.protocol)
     for key_match in flower.keys:
         matches.extend(_key(key_match, flower))
@@ -127,6 +140,8 @@ def _protocol(protocol: int) -> list[Match]:
 
 def _key(asked: KeyMatch, flower: FlowerMatch) -> list[Match]:
     key = asked.key
+    if key in _KEYS_NOT_YET:
+        raise Unsupported(f"{key.keyword}: {_NOT_YET}")
     mask = None if asked.mask == key.full_mask else asked.mask
     if key is Key.CT_STATE:
         state, care = CtState(asked.value), CtState(asked.mask)
@@ -193,6 +208,8 @@ def plain_actions(
             done.append(_mirred(action, device_of, came_from, tunnel_set))
         elif isinstance(action, Ct):
             done.extend(_ct_clear())
+        elif not isinstance(action, Gact):
+            raise Unsupported(f"{type(action).__name__}: {_NOT_YET}")
         if action.control.verb is not Verb.PIPE:
             return (*done, *control(action.control, half))
     return (*done, *control(Control(Verb.PASS), half))

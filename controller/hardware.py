@@ -48,6 +48,8 @@ HARDWARE = Half(fields.CHAIN_TAG, Table.HW_CHAIN)
 _MATCHABLE = CtState.TRK | CtState.EST | CtState.NEW
 _LOW_LABEL_BITS = 32
 
+_REPERTOIRE = (Ct, TunnelKeySet, TunnelKeyUnset)
+
 ChainTags = Callable[[int], int]
 
 
@@ -205,7 +207,7 @@ def _taken(action: Action) -> bool:
         return action.egress
     if isinstance(action, Gact):
         return action.control.verb in (Verb.GOTO_CHAIN, Verb.DROP)
-    return True
+    return isinstance(action, _REPERTOIRE)
 
 
 def _check_tunnels(actions: tuple[Action, ...], device_of: DeviceLookup) -> None:

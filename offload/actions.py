@@ -9,7 +9,7 @@ Source: include/net/tc_act/*.h, net/sched/act_*.c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, Flag
 from ipaddress import IPv4Address, IPv6Address
 from typing import Union
 
@@ -28,15 +28,21 @@ class Verb(Enum):
     PIPE = 3
     STOLEN = 4
     TRAP = 8
+    JUMP = 0x10000000
     GOTO_CHAIN = 0x20000000
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What happens after an action; ``chain`` belongs to ``GOTO_CHAIN``."""
+    """What happens after an action.
+
+    ``chain`` belongs to ``GOTO_CHAIN``; ``JUMP`` starts the list again behind
+    its first ``skip`` actions.
+    """
 
     verb: Verb
     chain: int = 0
+    skip: int = 0
 
 
 PIPE = Control(Verb.PIPE)
@@ -107,6 +113,112 @@ class TunnelKeyUnset:
     control: Control = PIPE
 
 
+class Header(Enum):
+    """The header that a munge counts its offset from; its value is tc's name.
+
+    NETWORK is what ``pedit`` without ``ex`` knows: the IP header, whichever.
+    """
+
+    NETWORK = "network"
+    ETH = "eth"
+    IP4 = "ipv4"
+    IP6 = "ipv6"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+WORD_MASK = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Munge:
+    """One of pedit's keys: 32 bits of a packet, ``offset`` bytes into a header.
+
+    Set: ``word & keep ^ value``; add: ``keep`` tells the bits that stay, the
+    others are ``word + value``.  ``keep`` is the mask as tc prints it.
+    Source: net/sched/act_pedit.c:tcf_pedit_act
+    """
+
+    header: Header
+    offset: int
+    value: int
+    keep: int
+    add: bool = False
+
+    @property
+    def mask(self) -> int:
+        """The bits that change."""
+        return ~self.keep & WORD_MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Pedit:
+    """``action pedit [ex] munge ...``; checksums are left as they are."""
+
+    munges: tuple[Munge, ...]
+    extended: bool = True
+    control: Control = PASS
+
+
+class Checksums(Flag):
+    """Which checksums ``csum`` computes.  Source: include/uapi/linux/tc_act/tc_csum.h"""
+
+    IPV4HDR = 1
+    ICMP = 2
+    IGMP = 4
+    TCP = 8
+    UDP = 16
+    UDPLITE = 32
+    SCTP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Csum:
+    """``action csum ip4h and tcp ...``."""
+
+    checksums: Checksums
+    control: Control = PASS
+
+
+@dataclass(frozen=True, slots=True)
+class Skbedit:
+    """``action skbedit ...``: metadata of the packet, not the packet."""
+
+    mark: Masked | None = None
+    priority: int | None = None
+    queue_mapping: int | None = None
+    ptype: int | None = None
+    inherit_dsfield: bool = False
+    control: Control = PIPE
+
+
+@dataclass(frozen=True, slots=True)
+class VlanPush:
+    """``action vlan push id V [protocol P] [priority N]``."""
+
+    vlan_id: int
+    protocol: int = 0x8100
+    priority: int = 0
+    control: Control = PIPE
+
+
+@dataclass(frozen=True, slots=True)
+class VlanPop:
+    """``action vlan pop``."""
+
+    control: Control = PIPE
+
+
+@dataclass(frozen=True, slots=True)
+class VlanModify:
+    """``action vlan modify id V [protocol P] [priority N]``; None: as it was."""
+
+    vlan_id: int
+    protocol: int = 0x8100
+    priority: int | None = None
+    control: Control = PIPE
+
+
 @dataclass(frozen=True, slots=True)
 class Mirred:
     """``action mirred {egress|ingress} {redirect|mirror} dev D``."""
@@ -124,4 +236,6 @@ class Gact:
     control: Control
 
 
-Action = Union[Ct, TunnelKeySet, TunnelKeyUnset, Mirred, Gact]
+Vlan = Union[VlanPush, VlanPop, VlanModify]
+TunnelKey = Union[TunnelKeySet, TunnelKeyUnset]
+Action = Union[Ct, TunnelKey, Pedit, Csum, Skbedit, Vlan, Mirred, Gact]

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 
 from offload.actions import Action, Ct
 from offload.errors import KernelError
-from offload.flower import Key, Match
+from offload.flower import Match, Shape
 
 FIRST_AUTO_PRIO = 0xC000
 LOWEST_AUTO_PRIO = 0x8000
-
-Mask = tuple[tuple[Key, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Priority:
 
     protocol: int
     filters: dict[int, Filter] = field(default_factory=dict)
-    masks: dict[Mask, MaskUse] = field(default_factory=dict)
+    masks: dict[Shape, MaskUse] = field(default_factory=dict)
     keys: set[Match] = field(default_factory=set)
     freed: list[int] = field(default_factory=list)
     next_handle: int = 1

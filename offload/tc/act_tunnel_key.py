@@ -6,9 +6,15 @@ Source: iproute2 tc/m_tunnel_key.c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
-from offload.actions import PIPE, Address, Control, TunnelKeySet, TunnelKeyUnset
+from offload.actions import (
+    PIPE,
+    Address,
+    Control,
+    TunnelKey,
+    TunnelKeySet,
+    TunnelKeyUnset,
+)
 from offload.errors import KernelError, Unsupported
 from offload.tc.addresses import parse_address, show_address
 from offload.tc.answer import Answer
@@ -19,8 +25,6 @@ from offload.tc.words import Words, abbreviates
 USAGE = """Usage: tunnel_key unset
        tunnel_key set src_ip IP dst_ip IP [id ID] [dst_port UDP_PORT]
                       [tos TOS] [ttl TTL] [csum | nocsum]"""
-
-TunnelKey = Union[TunnelKeySet, TunnelKeyUnset]
 
 # In tc's order, which decides what an abbreviation means.
 _KEYWORDS = (

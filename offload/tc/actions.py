@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from offload.actions import Action, Ct, Gact, Mirred
+from offload.actions import Action, Ct, Gact, Mirred, TunnelKeySet, TunnelKeyUnset
 from offload.errors import Unsupported
 from offload.tc import act_ct, act_gact, act_mirred, act_tunnel_key
 from offload.tc.answer import Answer
@@ -90,6 +90,8 @@ def show_action(answer: Answer, action: Action) -> str:
         case Mirred():
             act_mirred.show(answer, action)
             return "\t"
-        case _:
+        case TunnelKeySet() | TunnelKeyUnset():
             act_tunnel_key.show(answer, action)
+        case _:
+            raise Unsupported(f"{type(action).__name__}: tc cannot show it yet")
     return "\t "

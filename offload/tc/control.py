@@ -87,3 +87,5 @@ def show_control(answer: Answer, control: Control, before: str) -> None:
         answer.put("type", name)
         if control.verb is Verb.GOTO_CHAIN:
             answer.put("chain", control.chain, f" chain {control.chain}")
+        elif control.verb is Verb.JUMP:
+            answer.put("jump", control.skip, f" {control.skip}")

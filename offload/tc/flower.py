@@ -41,7 +41,7 @@ _NEVER_ABBREVIATED = ("num_of_vlans", "pppoe_sid", "ppp_proto", "gtp_opts")
 _FLAGS = ("verbose", "skip_hw", "skip_sw")
 _KEYS = {
     name: tuple(key for key in Key if key.keyword == name)
-    for name in dict.fromkeys(key.keyword for key in Key)
+    for name in dict.fromkeys(key.keyword for key in Key if key.kind in SYNTAX)
 }
 _ILLEGAL = {"type": "icmp type", "code": "icmp code"}
 _ORDER = {key: order for order, key in enumerate(Key)}

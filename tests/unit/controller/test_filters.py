@@ -22,6 +22,7 @@ from offload.actions import (
     TunnelKeySet,
     TunnelKeyUnset,
     Verb,
+    VlanPop,
 )
 from offload.errors import Unsupported
 from offload.flower import (
@@ -40,6 +41,7 @@ from offload.flower import (
     KeyMatch,
 )
 from offload.flower import Match as FlowerMatch
+from offload.flower import PortRange
 
 HALF = Half(fields.CHAIN, Table.SW_CHAIN)
 DEVICES = {
@@ -273,3 +275,21 @@ def test_ct_clear_forgets_all_that_ct_knew() -> None:
     gone = {each.field for each in cleared[1:-1] if isinstance(each, SetField)}
     skb = {fields.CT_STATE, fields.CT_ZONE, fields.MARK, fields.LABEL}
     assert gone == {*skb, fields.TUPLE_ID}
+
+
+@pytest.mark.parametrize(
+    "match_, reason",
+    [
+        (FlowerMatch(ETH_P_IP, ranges=(PortRange(Key.DST_PORT, 1, 9),)), "dst_port"),
+        (FlowerMatch(ETH_P_IP, indev="ens1f0_0"), "indev"),
+        (FlowerMatch(ETH_P_IP, (KeyMatch(Key.ENC_TOS, 1, 0xFF),)), "enc_tos"),
+    ],
+)
+def test_matches_that_are_not_there_yet(match_: FlowerMatch, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        match(match_)
+
+
+def test_actions_that_are_not_there_yet() -> None:
+    with pytest.raises(Unsupported, match="VlanPop"):
+        plain_actions((VlanPop(),), HALF, DEVICES.__getitem__, 1)

@@ -110,7 +110,7 @@ def test_handles_and_masks_whatever_comes_and_goes(
 
 
 def _low_zeros(filter_: Filter) -> int:
-    [(_, mask)] = filter_.match.mask
+    [(_, mask)] = filter_.match.mask.keys
     return (mask & -mask).bit_length() - 1
 
 

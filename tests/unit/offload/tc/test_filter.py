@@ -358,7 +358,6 @@ def test_the_actions_end_at_a_class(word: str) -> None:
         ("vlan_id 5", "vlan_id"),
         ("arp_op request", "arp_op"),
         ("gtp_opts 1", "gtp_opts"),
-        ("enc_tos 4", "enc_tos"),
         ("ip_flags frag", "ip_flags"),
         ("src_ip any", "address any"),
         ("src_ip default/8", "address default/8"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from offload.actions import Action
+from offload.actions import Action, Control, Ct, Verb, VlanPop
+from offload.errors import Unsupported
 from offload.tc import FilterAdd, parse
 from offload.tc.actions import show_action
 from offload.tc.answer import Answer
@@ -70,3 +71,14 @@ def test_text(typed: str, printed: str) -> None:
     answer = Answer()
     show_action(answer, action(typed))
     assert answer.text == printed
+
+
+def test_an_action_that_has_no_words_yet() -> None:
+    with pytest.raises(Unsupported, match="VlanPop: tc cannot show it yet"):
+        show_action(Answer(), VlanPop())
+
+
+def test_a_jump_says_how_many_actions_it_skips() -> None:
+    answer = Answer()
+    show_action(answer, Ct(control=Control(Verb.JUMP, skip=3)))
+    assert answer.text == "ct zone 0 jump 3"

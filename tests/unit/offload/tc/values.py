@@ -32,7 +32,7 @@ from offload.flower import (
 )
 from offload.tc import ActionState, Counters, Hook, Shown, Times
 
-VERBS = [verb for verb in Verb if verb not in (Verb.STOLEN, Verb.GOTO_CHAIN)]
+VERBS = [verb for verb in Verb if verb not in (Verb.STOLEN, Verb.GOTO_CHAIN, Verb.JUMP)]
 ANY_PROTOCOL = (Key.DST_MAC, Key.SRC_MAC, Key.ENC_KEY_ID, Key.ENC_DST_PORT)
 CT_KEYS = (Key.CT_STATE, Key.CT_ZONE, Key.CT_MARK, Key.CT_LABEL)
 EXACT = (Key.IP_PROTO, Key.ENC_KEY_ID, Key.ENC_DST_PORT)
