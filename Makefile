@@ -34,7 +34,7 @@ e2e: root setup  ## end-to-end tests only
 oracle: root setup  ## get, make and boot the real kernel that tests/kernel asks
 	@$(PYTHON) -m tests.kernel.oracle build $(ARGS)
 
-kernel: setup  ## tests against the real kernel only (not yet part of test)
+kernel: root setup  ## the real kernel and the testbed beside it (not yet part of test)
 	@$(PYTHON) -m pytest tests/kernel $(ARGS)
 
 bench: root setup  ## measure; docs/performance.md explains the figures

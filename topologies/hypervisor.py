@@ -42,7 +42,11 @@ TUNNEL = "vxlan0"
 _SHIM = Path(__file__).resolve().parent / "shim" / "shim.py"
 _SHIMMED = ("tc", "conntrack", "ethtool")
 # Filters set both keys and the remote address (tunnel_key set): the port itself has none.
-_TUNNEL_OPTIONS = ("remote_ip=flow", "key=flow", "dst_port=4789", "csum=true")
+# What tc has encapsulated may be fragmented.
+_TUNNEL_OPTIONS = (
+    *("remote_ip=flow", "key=flow", "dst_port=4789", "csum=true"),
+    "df_default=false",
+)
 _READY_S = 10.0
 
 

@@ -81,11 +81,15 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What one step caused, each in its order; `error` if the step itself could not be done."""
+    """What one step caused, each in its order; `error` if the step itself could not be done.
+
+    `connections` is conntrack's list right after it.
+    """
 
     left: tuple[Seen, ...] = ()
     stack: tuple[Seen, ...] = ()
     events: tuple[Event, ...] = ()
+    connections: tuple[Connection, ...] = ()
     ran: Ran | None = None
     error: str | None = None
 

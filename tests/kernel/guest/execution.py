@@ -54,6 +54,7 @@ class Execution:
             left=left,
             stack=self._stack.pending(),
             events=ctnetlink.pending(self._events),
+            connections=ctnetlink.listing(),
             ran=ran,
         )
 

@@ -46,7 +46,8 @@ class Lost(RuntimeError):
     """A marker did not come out again: the namespace no longer moves frames."""
 
 
-def _packet_socket(ethertype: int) -> socket.socket:
+def packet_socket(ethertype: int) -> socket.socket:
+    """Return a socket that gets what comes in on any device, of one ethertype."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ethertype))
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
@@ -55,7 +56,7 @@ def _packet_socket(ethertype: int) -> socket.socket:
     return sock
 
 
-def _read(sock: socket.socket) -> Seen | None:
+def read(sock: socket.socket) -> Seen | None:
     """Return the next frame, its VLAN tag put back where the wire has it."""
     try:
         data, extra, _, sender = sock.recvmsg(1 << 16, 64)
@@ -93,15 +94,16 @@ class Stack:
     """Made in the namespace "case": what tc let through to the stack."""
 
     def __init__(self, types: Iterable[int]) -> None:
-        self._sockets = [_packet_socket(ethertype) for ethertype in types]
+        self._sockets = [packet_socket(ethertype) for ethertype in types]
 
     def pending(self) -> tuple[Seen, ...]:
         """Return what came since the last call."""
-        return tuple(seen for sock in self._sockets for seen in _drain(sock))
+        return tuple(seen for sock in self._sockets for seen in drain(sock))
 
 
-def _drain(sock: socket.socket) -> Iterator[Seen]:
-    while seen := _read(sock):
+def drain(sock: socket.socket) -> Iterator[Seen]:
+    """Read what has come."""
+    while seen := read(sock):
         yield seen
 
 
@@ -114,7 +116,7 @@ class Wires:
     @classmethod
     def open(cls) -> Wires:
         """Listen on all devices of the current namespace, present and to come."""
-        return cls(_packet_socket(ETH_P_ALL))
+        return cls(packet_socket(ETH_P_ALL))
 
     def send(self, port: str, frame: bytes) -> None:
         """Put a frame on the port's wire."""
@@ -131,7 +133,7 @@ class Wires:
 
     def _until(self, marker: Seen) -> Iterator[Seen]:
         deadline = time.monotonic() + SETTLE_DEADLINE_S
-        while (seen := _read(self._socket)) != marker:
+        while (seen := read(self._socket)) != marker:
             if seen is not None:
                 yield seen
             elif time.monotonic() > deadline:
