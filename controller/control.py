@@ -21,6 +21,8 @@ from controller.filters import DeviceKind
 from controller.hypervisor import Config
 from controller.ovs import OvsError
 from controller.switch import NotConnected, Switch
+from offload import profile
+from offload.errors import OffloadError
 
 if TYPE_CHECKING:
     from controller.app import Driver
@@ -75,7 +77,7 @@ class ControlServer:
             return operation(request)
         except (KeyError, TypeError, ValueError) as error:
             return _refused(f"bad request: {error!r}")
-        except (BadRequest, NotConnected, OvsError) as error:
+        except (BadRequest, NotConnected, OvsError, OffloadError) as error:
             return _refused(str(error))
         except Exception as error:  # noqa: B902 (a client must not end the driver)
             LOG.exception("control request failed")
@@ -95,6 +97,7 @@ class ControlServer:
             request.get("uplink", ""),
             request.get("hw_tc_offload", True),
             timeouts,
+            profile.named(request.get("profile", profile.DEFAULT.name)),
         )
         self._driver.attach(config)
         return {"ok": True}

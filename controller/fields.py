@@ -92,6 +92,7 @@ LABEL = Field("label", "xxreg1", 128, counterpart="mlx5 C4 (its low 32 bits)")
 FTE_ID = Field("fte_id", "reg8", 32, counterpart="mlx5 C5")
 CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software runs")
 CT_ZONE = Field("ct_zone", "reg11", 16, 0, 32, "nf_ct_zone() of the skb's connection")
+GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: a bit each")
 OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
 
 REGISTERS = (
@@ -105,6 +106,7 @@ REGISTERS = (
     CHAIN,
     OFFER,
     CT_ZONE,
+    GOTOS,
 )
 
 # What act_ct has been told of a connection, kept in conntrack itself so that a

@@ -81,10 +81,11 @@ DeviceLookup = Callable[[str], Device]
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Where one half of the pipeline goes on."""
+    """Where one half of the pipeline goes on; ``goto`` is what each goto does besides."""
 
     chain_field: Field
     chain_table: Table
+    goto: tuple[RuleAction, ...] = ()
 
 
 _PLAIN_FIELDS: dict[Key, Field] = {
@@ -225,6 +226,7 @@ def control(verdict: Control, half: Half) -> tuple[RuleAction, ...]:
     if verb is Verb.GOTO_CHAIN:
         return (
             SetField(half.chain_field, verdict.chain),
+            *half.goto,
             Resubmit(half.chain_table),
         )
     raise Unsupported(f"{verb.name.lower()}: the testbed does not do this verb yet")

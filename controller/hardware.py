@@ -3,7 +3,8 @@
     hw_chain --pre_ct rule--> hw_ct_nat, hw_ct --hit--> hw_post_ct (by fte_id)
 
 The post_ct rule has the filter's counter, so a filter with ct counts hits only.
-Source: mlx5 en_tc.c:parse_tc_fdb_actions, en/tc_ct.c (Linux 5.7)
+Which generation of it: ``offload.profile``.
+Source: mlx5 en_tc.c:parse_tc_fdb_actions, en/tc_ct.c
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ from offload.actions import (
 from offload.cls_api import Filter
 from offload.errors import Unsupported
 from offload.flower import CtState, Key
+from offload.profile import DEFAULT, LabelMatch, Profile
 
 HARDWARE = Half(fields.CHAIN_TAG, Table.HW_CHAIN)
-_MATCHABLE = CtState.TRK | CtState.EST | CtState.NEW
 _LOW_LABEL_BITS = 32
 
 _REPERTOIRE = (Ct, TunnelKeySet, TunnelKeyUnset)
@@ -53,9 +54,9 @@ _REPERTOIRE = (Ct, TunnelKeySet, TunnelKeyUnset)
 ChainTags = Callable[[int], int]
 
 
-def check(filter_: Filter, device_of: DeviceLookup) -> None:
+def check(filter_: Filter, device_of: DeviceLookup, profile: Profile = DEFAULT) -> None:
     """Raise Unsupported, in mlx5's words, for what its hardware does not take."""
-    _check_match(filter_)
+    _check_match(filter_, profile)
     _check_ct(filter_)
     _check_verdict(filter_, device_of)
 
@@ -77,9 +78,12 @@ def rules(
     fte_id: int,
     device_of: DeviceLookup,
     tag_of: ChainTags,
+    profile: Profile = DEFAULT,
 ) -> list[Rule]:
     """The rules of a filter that passed ``check``; ``fte_id`` 0 without ct."""
     matches = _matches(filter_, port, tag_of)
+    if profile.labels is LabelMatch.MAPPED:
+        matches = tuple(_whole_label(each) for each in matches)
     actions = tuple(_tagged(action, tag_of) for action in filter_.actions)
     if not fte_id:
         return [
@@ -132,6 +136,14 @@ def _matches(filter_: Filter, port: int, tag_of: ChainTags) -> tuple[Match, ...]
     )
 
 
+def _whole_label(match_: Match) -> Match:
+    """A label is matched by its mapping's id: the bits under no mask are 0.
+
+    Source: mlx5 en/tc_ct.c:mlx5_tc_ct_match_add, mlx5_get_label_mapping
+    """
+    return match_._replace(mask=None) if match_.field is fields.LABEL else match_
+
+
 def _rule(
     filter_: Filter,
     table: Table,
@@ -154,19 +166,21 @@ def _tagged(action: Action, tag_of: ChainTags) -> Action:
     )
 
 
-def _check_match(filter_: Filter) -> None:
+def _check_match(filter_: Filter, profile: Profile) -> None:
     """Source: mlx5 en/tc_ct.c:mlx5_tc_ct_parse_match"""
     state = filter_.match.get(Key.CT_STATE)
     if state is not None:
-        if CtState(state.mask) & ~_MATCHABLE:
-            raise Unsupported(
-                "only ct_state trk, est and new are supported for offload"
-            )
-        if CtState.NEW in CtState(state.value):
-            raise Unsupported("matching on ct_state +new isn't supported")
+        if CtState(state.mask) & ~profile.matchable:
+            raise Unsupported(profile.unmatchable)
+        for flag in CtState(state.value) & profile.only_clear:
+            name = str(flag.name).lower()
+            raise Unsupported(f"matching on ct_state +{name} isn't supported")
     label = filter_.match.get(Key.CT_LABEL)
-    if label is not None and label.mask >> _LOW_LABEL_BITS:
-        raise Unsupported("only lower 32bits of ct_labels are supported for offload")
+    if label is not None and profile.labels is LabelMatch.LOW_32_BITS:
+        if label.mask >> _LOW_LABEL_BITS:
+            raise Unsupported(
+                "only lower 32bits of ct_labels are supported for offload"
+            )
 
 
 def _check_ct(filter_: Filter) -> None:

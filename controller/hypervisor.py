@@ -32,6 +32,7 @@ from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPac
 from offload.errors import Unsupported
 from offload.flow_table import FlowEntry
 from offload.flower import IPPROTO_TCP, IPPROTO_UDP
+from offload.profile import DEFAULT, Profile
 
 _LAST_EPOCH = 0xFF
 
@@ -47,6 +48,7 @@ class Config:
     uplink: str = ""
     hw_tc_offload: bool = True
     timeouts: Timeouts = field(default_factory=Timeouts)
+    profile: Profile = DEFAULT
 
 
 class Hypervisor:
@@ -65,8 +67,10 @@ class Hypervisor:
         self.copies: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self._entries = CtEntries(self.outbox, config.timeouts)
-        self.act_ct = ActCt(self._entries)
-        self.filters = InstalledFilters(self.outbox, self.device, config.hw_tc_offload)
+        self.act_ct = ActCt(self._entries, config.profile)
+        self.filters = InstalledFilters(
+            self.outbox, self.device, config.hw_tc_offload, config.profile
+        )
         self._hardware_zones: Counter[int] = Counter()
         self._epochs_there: list[int] = []
         self._known = False
@@ -102,7 +106,8 @@ class Hypervisor:
         self.outbox.clear()
         if not self._known:
             self.outbox.append(DeleteStale(None))
-        self.outbox.extend(AddRule(rule) for rule in static_rules())
+        static = static_rules(self.config.profile)
+        self.outbox.extend(AddRule(rule) for rule in static)
         for device in self.devices.values():
             rule = port_rule(device.port, self.filters.offload)
             self.outbox.append(AddRule(rule))

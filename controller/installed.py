@@ -14,6 +14,7 @@ from controller.rules import AddRule, DeleteRule, Message, Rule
 from offload.cls_api import Classifier, Filter
 from offload.errors import KernelError, Unsupported
 from offload.ids import IdPool
+from offload.profile import DEFAULT, Profile
 
 MAX_FTE_IDS = 0xFFFFFFFF
 OFF = "hw-tc-offload is off"
@@ -72,10 +73,15 @@ class InstalledFilters:
     """All filters of one hypervisor."""
 
     def __init__(
-        self, outbox: list[Message], device_of: DeviceLookup, offload: bool
+        self,
+        outbox: list[Message],
+        device_of: DeviceLookup,
+        offload: bool,
+        profile: Profile = DEFAULT,
     ) -> None:
         self.classifier = Classifier()
         self.chains = Chains(outbox)
+        self._profile = profile
         self.offload = offload
         self._outbox = outbox
         self._device_of = device_of
@@ -158,7 +164,12 @@ class InstalledFilters:
         filter_ = installed.filter
         port, priority = self._place(filter_)
         return software.rules(
-            filter_, port, priority, installed.fte_ids, self._device_of
+            filter_,
+            port,
+            priority,
+            installed.fte_ids,
+            self._device_of,
+            self._profile,
         )
 
     def _into_hardware(self, installed: InstalledFilter) -> None:
@@ -187,7 +198,7 @@ class InstalledFilters:
     def _check(self, filter_: Filter) -> None:
         if filter_.skip_hw:
             raise Unsupported(SKIPPED)
-        hardware.check(filter_, self._device_of)
+        hardware.check(filter_, self._device_of, self._profile)
 
     def _hold(self, installed: InstalledFilter, chains: tuple[int, ...]) -> None:
         """Hold chains for a filter: all of them, or none and Unsupported."""
@@ -205,7 +216,9 @@ class InstalledFilters:
         if not installed.in_hw:
             return [hardware.punt_rule(filter_, port, priority, tag_of)]
         fte_id = installed.fte_ids[0] if installed.fte_ids else 0
-        return hardware.rules(filter_, port, priority, fte_id, self._device_of, tag_of)
+        return hardware.rules(
+            filter_, port, priority, fte_id, self._device_of, tag_of, self._profile
+        )
 
     def _place(self, filter_: Filter) -> tuple[int, int]:
         """Where a filter stands: its device's port, its OpenFlow priority."""

@@ -27,6 +27,7 @@ from controller.fields import (
     CT_ZONE,
     ETH_TYPE,
     FTE_ID,
+    GOTOS,
     IN_PORT,
     IP_PROTO,
     LABEL,
@@ -65,8 +66,10 @@ from offload.flower import (
     IPPROTO_UDP,
     CtState,
 )
+from offload.profile import DEFAULT, Profile
 
 OFPP_LOCAL = 0xFFFFFFFE
+_FIRST = 0xFFFF
 
 # ct() has run: its state moves to the registers, and is read from there only.
 READ_CONNTRACK: tuple[RuleAction, ...] = (
@@ -78,9 +81,10 @@ READ_CONNTRACK: tuple[RuleAction, ...] = (
 
 _FRESH_START = tuple(
     SetField(register, 0)
-    for register in (CT_STATE, CT_ZONE, MARK, LABEL, TUPLE_ID, FTE_ID, CHAIN)
+    for register in (CT_STATE, CT_ZONE, MARK, LABEL, TUPLE_ID, FTE_ID, CHAIN, GOTOS)
 )
 
+_INVALID = 40
 _CLOSING = 30
 _OFFER = 20
 WATCH_PRIORITY = 10
@@ -90,8 +94,11 @@ _HANDSHAKE_OR_CLOSING = TCP_SYN | TCP_FIN | TCP_RST
 CLOSING_COPY = 1
 
 
-def static_rules() -> Iterator[Rule]:
+def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
     """Every rule that is there before the first device and filter."""
+    if not profile.invalid_is_tracked:
+        yield _UNTRACK_INVALID
+    yield _too_many_gotos(profile.gotos)
     for table, actions in _TABLE_MISS.items():
         yield Rule(table, 0, (), actions)
     yield Rule(
@@ -119,6 +126,25 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.CT_AGE: (),
     Table.OFFER_AGAIN: (),
 }
+
+
+# Linux 5.7 goes on without the connection that there is not.
+# Source: net/sched/act_ct.c:tcf_ct_act
+_UNTRACK_INVALID = Rule(
+    Table.SW_TRACK,
+    _INVALID,
+    (Match(CONNTRACK_STATE, ovs_ct_state(CtState.INV), ovs_ct_state(CtState.INV)),),
+    (
+        *(SetField(register, 0) for register in (CT_STATE, CT_ZONE, MARK, LABEL)),
+        Resubmit(Table.SW_POST_CT),
+    ),
+)
+
+
+def _too_many_gotos(limit: int) -> Rule:
+    """Drop what went to one chain more.  Source: net/sched/cls_api.c:tcf_classify"""
+    one_more = 1 << limit
+    return Rule(Table.SW_CHAIN, _FIRST, (Match(GOTOS, one_more, one_more),), ())
 
 
 # Nothing goes there without matching; see Switch._credit.

@@ -8,12 +8,14 @@ Source: net/sched/act_ct.c:tcf_ct_act, net/sched/cls_api.c:tcf_classify
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from controller import fields
 from controller.filters import DeviceLookup, Half, match, plain_actions
 from controller.rules import (
     Match,
+    Move,
     Owner,
     Rule,
     RuleAction,
@@ -26,8 +28,14 @@ from offload.actions import Action, Control, Ct, Gact, Masked, Nat, NatKind, Ver
 from offload.cls_api import Filter
 from offload.errors import Unsupported
 from offload.flower import ETH_P_IP, ETH_P_IPV6
+from offload.profile import DEFAULT, Profile
 
-SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN)
+# As a register cannot count, its ones move up by a bit each time.
+ONE_MORE_GOTO: tuple[RuleAction, ...] = (
+    Move(fields.GOTOS, replace(fields.GOTOS, start=1), fields.GOTOS.bits - 1),
+    SetField(replace(fields.GOTOS, bits=1), 1),
+)
+SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, ONE_MORE_GOTO)
 
 
 def ct_count(filter_: Filter) -> int:
@@ -43,6 +51,7 @@ def rules(
     priority: int,
     fte_ids: Sequence[int],
     device_of: DeviceLookup,
+    profile: Profile = DEFAULT,
 ) -> list[Rule]:
     """A filter's rules; one fte_id for each of its ct actions.
 
@@ -59,7 +68,7 @@ def rules(
     for fte_id in fte_ids:
         before, ct, rest = cut_at_ct(rest)
         _needs_ip(filter_)
-        actions = (*_pipeline_of(before, port, device_of), *_ct(ct, fte_id))
+        actions = (*_pipeline_of(before, port, device_of), *_ct(ct, fte_id, profile))
         if table is Table.SW_POST_CT:
             # OVS takes ct() only where the rule itself says that the packet is IP.
             matches = (Match(fields.ETH_TYPE, filter_.protocol), *matches)
@@ -114,8 +123,8 @@ def _rule(
     return Rule(table, priority, matches, actions, Owner.FILTER, filter_.id, True)
 
 
-def _ct(ct: Ct, fte_id: int) -> tuple[RuleAction, ...]:
-    """Look the packet up; offer it unless it commits (Linux 5.7)."""
+def _ct(ct: Ct, fte_id: int, profile: Profile) -> tuple[RuleAction, ...]:
+    """Look the packet up, and say whether it may be offered."""
     sets = (
         *_exec(fields.CONNTRACK_MARK, ct.mark),
         *_exec(fields.CONNTRACK_LABEL, ct.label),
@@ -123,7 +132,7 @@ def _ct(ct: Ct, fte_id: int) -> tuple[RuleAction, ...]:
     return (
         SetField(fields.FTE_ID, fte_id),
         SetField(fields.ZONE, ct.zone),
-        SetField(fields.OFFER, 0 if ct.commit else 1),
+        SetField(fields.OFFER, int(profile.offers_on_commit or not ct.commit)),
         Track(ct.zone, ct.commit, ct.force, Table.SW_TRACK, sets, _nat(ct.nat)),
     )
 

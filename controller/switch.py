@@ -213,6 +213,7 @@ class Switch:
         entries = list(hypervisor.act_ct)
         return {
             "connected": self.datapath is not None,
+            "profile": hypervisor.config.profile.name,
             "hw_tc_offload": hypervisor.filters.offload,
             "filters": len(hypervisor.filters),
             "filters_in_hw": sum(each.in_hw for each in hypervisor.filters),

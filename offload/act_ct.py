@@ -31,9 +31,9 @@ from offload.errors import Unsupported
 from offload.flow_table import FlowCallback, FlowEntry, FlowTable
 from offload.flower import IPPROTO_TCP, IPPROTO_UDP, CtState
 from offload.ids import IdPool
+from offload.profile import DEFAULT, Profile
 
 MAX_ENTRIES = 2**24 - 1  # mlx5's tuple_id register is 24 bits wide
-UDP_STREAM_TIMEOUT_S = 120  # nf_conntrack_udp_timeout_stream
 REFUSALS_KEPT = 256
 
 
@@ -65,10 +65,11 @@ class Conntrack(Protocol):
 class ActCt:
     """The zones of one network namespace, which here is one hypervisor."""
 
-    def __init__(self, conntrack: Conntrack) -> None:
+    def __init__(self, conntrack: Conntrack, profile: Profile = DEFAULT) -> None:
         self.tables: dict[int, FlowTable] = {}
         self.refusals: deque[Refusal] = deque(maxlen=REFUSALS_KEPT)
         self.refused: Counter[str] = Counter()
+        self._profile = profile
         self._conntrack = conntrack
         self._entries: dict[int, FlowEntry] = {}
         self._ids = IdPool("tuple id", MAX_ENTRIES)
@@ -133,6 +134,7 @@ class ActCt:
 
         Source: net/sched/act_ct.c:tcf_ct_flow_table_process_conn
         """
+        self._expires_s.pop((packet.zone, packet.original), None)
         reason = why_not(packet)
         if reason:
             return self._refuse(packet, reason)
@@ -163,8 +165,8 @@ class ActCt:
     def idle(self, entry_id: int, now_s: float, timeout_s: float) -> FlowEntry | None:
         """Age an entry out: no packet in either direction for ``timeout_s``.
 
-        The connection itself lives on with what is left of conntrack's own
-        timeout, and is offered again when it speaks.
+        The connection itself lives on as long as the profile has conntrack keep
+        it, and is offered again when it speaks.
         Source: nf_flow_table_core.c:nf_flow_offload_gc_step, flow_offload_fixup_ct
         """
         entry = self._entries.get(entry_id)
@@ -173,11 +175,19 @@ class ActCt:
         self._remove(entry)
         original = entry.tuples[Direction.ORIGINAL]
         self._conntrack.offer_again(entry.zone, original)
-        if original.proto == IPPROTO_UDP:
-            expires_s = now_s + max(UDP_STREAM_TIMEOUT_S - timeout_s, 0)
-            self._expires_s[entry.zone, original] = expires_s
-            heapq.heappush(self._expiring, (expires_s, entry.zone, original))
+        keep_s = self._kept_s(original.proto, timeout_s)
+        if keep_s is not None:
+            self._expires_s[entry.zone, original] = now_s + keep_s
+            heapq.heappush(self._expiring, (now_s + keep_s, entry.zone, original))
         return entry
+
+    def _kept_s(self, proto: int, silent_s: float) -> float | None:
+        """How long conntrack keeps a connection that was silent for so long."""
+        profile = self._profile
+        keep_s = profile.aged_tcp_s if proto == IPPROTO_TCP else profile.aged_udp_s
+        if keep_s is None or not profile.aged_counts_silence:
+            return keep_s
+        return max(keep_s - silent_s, 0)
 
     def expire(self, now_s: float) -> None:
         """Delete connections whose own timeout ran out since they aged."""
@@ -217,7 +227,6 @@ class ActCt:
         self._entries[entry_id] = entry
         if not entry.in_hardware:
             self._conntrack.watch(entry)
-        self._expires_s.pop((table.zone, packet.original), None)
         return entry
 
     def _remove(self, entry: FlowEntry) -> None:

@@ -236,6 +236,7 @@ class Hypervisor(RunNode, Switch):
             hw_tc_offload=options.hw_tc_offload,
             tcp_timeout_s=options.tcp_timeout_s or FLOW_TABLE_TIMEOUT_S,
             udp_timeout_s=options.udp_timeout_s or FLOW_TABLE_TIMEOUT_S,
+            profile=options.profile,
         )
         # ovs-vswitchd connects to no socket outside of its own directory (vswitchd/bridge.c:
         # bridge_configure_remotes), but follows a link that is in it.

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from offload import profile as profiles
 from topologies.errors import BadOption
 
 RUN_DIR_ROOT = Path("/run/ct-offload")
@@ -42,6 +43,7 @@ class Options:
 
     hw_tc_offload: bool = True
     filters: bool = True
+    profile: str = profiles.DEFAULT.name
     datapath: Datapath = Datapath.AUTO
     bandwidth_mbps: float | None = None
     delay_ms: float | None = None
@@ -51,6 +53,10 @@ class Options:
     keep_logs: Path | None = None
 
     def __post_init__(self) -> None:
+        try:
+            profiles.named(self.profile)
+        except profiles.UnknownProfile as unknown:
+            raise BadOption(str(unknown)) from None
         _within("bandwidth_mbps", self.bandwidth_mbps, 0.01, _MAX_BANDWIDTH_MBPS)
         _within("delay_ms", self.delay_ms, 0, 60_000)
         _within("udp_timeout_s", self.udp_timeout_s, 1, _MAX_TIMEOUT_S)
@@ -113,6 +119,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="load none of the topology's .tc files",
     )
     add(
+        "--profile",
+        choices=list(profiles.PROFILES),
+        default=profiles.DEFAULT.name,
+        help="which driver and kernel the hypervisors have (%(default)s)",
+    )
+    add(
         "--datapath",
         choices=[kind.value for kind in Datapath],
         default=Datapath.AUTO.value,
@@ -154,6 +166,7 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
     return Options(
         hw_tc_offload=not arguments.no_hw_offload,
         filters=not arguments.no_filters,
+        profile=arguments.profile,
         datapath=Datapath(arguments.datapath),
         bandwidth_mbps=arguments.bandwidth,
         delay_ms=arguments.delay,

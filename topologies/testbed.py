@@ -10,6 +10,7 @@ from typing import Any
 from mininet.net import Mininet
 from mininet.topo import Topo
 
+from offload import profile as profiles
 from topologies import requirements, signals
 from topologies.driver import Driver
 from topologies.options import RUN_DIR_ROOT, Datapath, Options
@@ -66,6 +67,7 @@ def running(
     filters: bool = True,
     udp_timeout_s: int | None = None,
     tcp_timeout_s: int | None = None,
+    profile: str = profiles.DEFAULT.name,
     datapath: str | Datapath = Datapath.AUTO,
     bandwidth_mbps: float | None = None,
     delay_ms: float | None = None,
@@ -83,6 +85,7 @@ def running(
         filters=filters,
         udp_timeout_s=udp_timeout_s,
         tcp_timeout_s=tcp_timeout_s,
+        profile=profile,
         datapath=datapath,
         bandwidth_mbps=bandwidth_mbps,
         delay_ms=delay_ms,

@@ -34,6 +34,7 @@ from controller.rules import (
 from offload.conntrack import FlowTuple, TrackedPacket
 from offload.flow_table import FlowEntry
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP
+from offload.profile import DEFAULT, Profile
 from tests.unit.connections import TCP_ACK
 from tests.unit.controller import read_back
 from tests.unit.controller.fake_table import (
@@ -125,8 +126,12 @@ class FakeSwitch:
 class Bed:
     """A hypervisor with two VMs and a tunnel, whose switch is connected."""
 
-    def __init__(self, offload: bool = True, connect: bool = True) -> None:
-        config = Config("hv1", 1, "/nowhere", KINDS, "ens1f0", offload, Timeouts())
+    def __init__(
+        self, offload: bool = True, connect: bool = True, profile: Profile = DEFAULT
+    ) -> None:
+        config = Config(
+            "hv1", 1, "/nowhere", KINDS, "ens1f0", offload, Timeouts(), profile
+        )
         self.hypervisor = Hypervisor(config)
         self.table = FakeTable()
         self.switch = FakeSwitch(self.table, self.deliver)

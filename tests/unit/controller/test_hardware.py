@@ -17,6 +17,7 @@ from controller.rules import (
 )
 from offload.cls_api import Filter
 from offload.errors import Unsupported
+from offload.profile import MLX5_5_7, MLX5_6_1, Profile
 from tests.unit.controller.bed import LETTER
 from tests.unit.controller.made import device_of, flower, prepared
 
@@ -194,3 +195,33 @@ def test_what_hardware_refuses_in_mlx5s_words(line: str, reason: str) -> None:
 )
 def test_what_hardware_takes(line: str) -> None:
     hardware.check(flower(line), device_of)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"ct_state +trk+est+rpl {REDIRECT}",
+        f"ct_state +trk-rel-inv-new {REDIRECT}",
+        f"ct_label 0000000001 {REDIRECT}",
+    ],
+)
+def test_what_a_later_generation_takes(line: str) -> None:
+    hardware.check(flower(line), device_of, MLX5_6_1)
+
+
+@pytest.mark.parametrize("flag", ["new", "rel", "inv"])
+def test_what_a_later_generation_refuses(flag: str) -> None:
+    with pytest.raises(Unsupported) as refused:
+        hardware.check(flower(f"ct_state +trk+{flag} {REDIRECT}"), device_of, MLX5_6_1)
+    assert str(refused.value) == f"matching on ct_state +{flag} isn't supported"
+
+
+@pytest.mark.parametrize(
+    ("profile", "mask"), [(MLX5_5_7, 0xFF), (MLX5_6_1, None)], ids=["5.7", "6.1"]
+)
+def test_a_mapped_label_is_matched_as_a_whole(
+    profile: Profile, mask: int | None
+) -> None:
+    filter_ = flower(f"ct_label 05/ff {REDIRECT}")
+    [rule] = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__, profile)
+    assert rule.matches[-1] == Match(fields.LABEL, 5, mask)

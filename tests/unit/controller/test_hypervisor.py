@@ -270,9 +270,9 @@ def test_only_silence_ages_an_entry() -> None:
 def test_udp_that_aged_is_deleted_when_the_kernel_would() -> None:
     bed = letter()
     bed.age_out(offered(bed, UDP))
-    bed.hypervisor.tick(bed.now_s + 89)
+    bed.hypervisor.tick(bed.now_s + 29)
     assert not bed.deliver()
-    bed.hypervisor.tick(bed.now_s + 90)
+    bed.hypervisor.tick(bed.now_s + 30)
     assert bed.deliver() == [DeleteConnection(0, UDP)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def state(value: Any) -> Any:
     if callable(value):
         return None
     names = [*getattr(value, "__dict__", ()), *getattr(value, "__slots__", ())]
-    if not names or isinstance(value, str | int):
+    if not names or isinstance(value, str | int | Enum):
         return value
     return state({n: getattr(value, n) for n in names if n not in COUNTERS})
 

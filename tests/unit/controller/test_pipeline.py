@@ -9,6 +9,7 @@ import pytest
 from controller import fields
 from controller.openflow import encode
 from controller.pipeline import (
+    OFPP_LOCAL,
     READ_CONNTRACK,
     UNUSED_RULE,
     chain_rule,
@@ -20,6 +21,7 @@ from controller.rules import (
     CopyToController,
     Match,
     Move,
+    Output,
     Owner,
     Resubmit,
     Rule,
@@ -27,8 +29,9 @@ from controller.rules import (
     Table,
     Track,
 )
+from offload.profile import DEFAULT, PROFILES, Profile
 from tests.unit.controller import read_back
-from tests.unit.controller.fake_table import FakeTable, Packet, put
+from tests.unit.controller.fake_table import FakeTable, Packet, get, put
 
 RULES = [*static_rules(), port_rule(1, True), port_rule(2, False), chain_rule(7, 2)]
 
@@ -97,6 +100,44 @@ def test_a_chain_is_resumed_but_not_the_filter() -> None:
     assert (rule.owner, rule.owner_id) == (Owner.CHAIN, 7)
 
 
+def pipeline(profile: Profile = DEFAULT) -> FakeTable:
+    """A switch with the static rules of a profile."""
+    table = FakeTable()
+    rules = static_rules(profile)
+    table.load(b"".join(encode.add_rule(1, AddRule(rule)) for rule in rules))
+    return table
+
+
+def passes(table: FakeTable, gotos: int) -> bool:
+    """Does a packet that followed so many gotos go on?"""
+    ones = (1 << gotos) - 1
+    return table.walk({"in_port": 1, fields.GOTOS.oxm: ones}, Table.SW_CHAIN).ports == [
+        OFPP_LOCAL
+    ]
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_a_packet_may_follow_so_many_gotos(profile: Profile) -> None:
+    table = pipeline(profile)
+    assert passes(table, 0) and passes(table, profile.gotos)
+    assert not passes(table, profile.gotos + 1)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_an_invalid_packet_is_untracked_in_5_7_and_tracked_later(
+    profile: Profile,
+) -> None:
+    table, seen = pipeline(profile), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    put(packet, fields.CONNTRACK_STATE, 0x30)
+    put(packet, fields.ZONE, 5)
+    [(_, after)] = table.walk(packet, Table.SW_TRACK).outputs
+    state = 0x30 if profile.invalid_is_tracked else 0
+    assert get(after, fields.CT_STATE) == state
+    assert get(after, fields.CT_ZONE) == (5 if state else 0)
+
+
 OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
 EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21
 TOLD = 1 << fields.TOLD_ESTABLISHED
@@ -131,8 +172,7 @@ TOLD_ALL = TOLD | 1 << fields.TOLD_CLOSING
 def test_which_packets_act_ct_is_told_of(
     eth_type: int, proto: int, state: int, flags: int, label: int, offer: int, what: str
 ) -> None:
-    table = FakeTable()
-    table.load(b"".join(encode.add_rule(1, AddRule(rule)) for rule in static_rules()))
+    table = pipeline()
     packet: Packet = {"in_port": 1}
     for field, value in (
         (fields.ETH_TYPE, eth_type),

@@ -31,7 +31,7 @@ ENCAP = (
     Output(3),
 )
 IPV4 = (Match(fields.ETH_TYPE, 0x0800), Match(fields.VLAN_VID, 0))
-GOTO_2 = (SetField(fields.CHAIN, 2), Resubmit(Table.SW_CHAIN))
+GOTO_2 = (SetField(fields.CHAIN, 2), *software.ONE_MORE_GOTO, Resubmit(Table.SW_CHAIN))
 
 
 def rules(filter_: Filter, *fte_ids: int) -> list[Rule]:

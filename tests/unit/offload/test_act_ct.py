@@ -17,6 +17,7 @@ from offload.flower import (
     IPPROTO_UDP,
     CtState,
 )
+from offload.profile import DEFAULT, MLX5_5_7, MLX5_6_1, PROFILES, Profile
 from tests.unit.connections import (
     ESTABLISHED,
     NEW,
@@ -34,9 +35,9 @@ ZONE = 5
 REPLY = ESTABLISHED | CtState.RPL
 
 
-def start(*zones: int) -> tuple[ActCt, FakeConntrack]:
+def start(*zones: int, profile: Profile = DEFAULT) -> tuple[ActCt, FakeConntrack]:
     conntrack = FakeConntrack()
-    act_ct = ActCt(conntrack)
+    act_ct = ActCt(conntrack, profile)
     for zone in zones or (ZONE,):
         act_ct.get_table(zone)
     return act_ct, conntrack
@@ -182,35 +183,51 @@ def test_the_last_user_of_a_table_flushes_it() -> None:
     assert not conntrack.watched
 
 
-def test_idle_tcp_ages_out_and_may_come_back() -> None:
-    act_ct, conntrack = start()
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_what_is_idle_ages_out_and_may_come_back(profile: Profile) -> None:
+    act_ct, conntrack = start(profile=profile)
     entry = offer(act_ct)
     assert act_ct.idle(entry.id, 100.0, 30) is entry
     assert act_ct.idle(entry.id, 100.0, 30) is None
     assert conntrack.calls == [("offer again", ZONE, TCP)]
-    act_ct.expire(1e9)
-    assert len(conntrack.calls) == 1, "conntrack's own timeout is tcp's"
     assert offer(act_ct).id != entry.id
+    act_ct.expire(1e9)
+    assert len(conntrack.calls) == 1, "who speaks again is not deleted"
 
 
-def test_idle_udp_lives_on_as_long_as_the_kernel_lets_it() -> None:
-    """90 s: 120 s of an udp stream less the 30 s it was silent already."""
-    act_ct, conntrack = start()
-    act_ct.idle(offer(act_ct, UDP).id, 100.0, 30)
+@pytest.mark.parametrize(
+    ("profile", "original", "kept_s"),
+    [(MLX5_5_7, TCP, 120), (MLX5_5_7, UDP, 30), (MLX5_6_1, UDP, 90)],
+)
+def test_what_aged_is_kept_as_long_as_the_kernel_lets_it(
+    profile: Profile, original: FlowTuple, kept_s: int
+) -> None:
+    """Linux 6.1: 120 s of an udp stream less the 30 s it was silent already."""
+    act_ct, conntrack = start(profile=profile)
+    act_ct.idle(offer(act_ct, original).id, 100.0, 30)
     conntrack.calls.clear()
-    assert act_ct.remaining_s(ZONE, UDP, 150.0) == 40
-    assert act_ct.remaining_s(ZONE, TCP, 150.0) is None
-    act_ct.expire(189.9)
+    assert act_ct.remaining_s(ZONE, original, 110.0) == kept_s - 10
+    act_ct.expire(100.0 + kept_s - 0.1)
     assert not conntrack.calls
-    assert act_ct.remaining_s(ZONE, UDP, 200.0) == 0
-    act_ct.expire(190.0)
-    assert conntrack.calls == [("delete", ZONE, UDP)]
+    assert act_ct.remaining_s(ZONE, original, 300.0) == 0
+    act_ct.expire(100.0 + kept_s)
+    assert conntrack.calls == [("delete", ZONE, original)]
     act_ct.expire(1e9)
     assert len(conntrack.calls) == 1
+    assert act_ct.remaining_s(ZONE, original, 300.0) is None
+
+
+def test_in_6_1_conntracks_own_timeout_is_that_of_tcp() -> None:
+    act_ct, conntrack = start(profile=MLX5_6_1)
+    act_ct.idle(offer(act_ct).id, 100.0, 30)
+    conntrack.calls.clear()
+    assert act_ct.remaining_s(ZONE, TCP, 100.0) is None
+    act_ct.expire(1e9)
+    assert not conntrack.calls
 
 
 def test_udp_that_speaks_again_is_not_deleted() -> None:
-    act_ct, conntrack = start()
+    act_ct, conntrack = start(profile=MLX5_6_1)
     act_ct.idle(offer(act_ct, UDP).id, 100.0, 30)
     again = offer(act_ct, UDP)
     act_ct.expire(200.0)

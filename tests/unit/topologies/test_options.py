@@ -22,7 +22,8 @@ def test_nothing_said_is_the_usual() -> None:
 
 def test_command_line() -> None:
     options = parsed(
-        "--no-hw-offload", "--no-filters", "--udp-timeout", "3", "--datapath", "kernel"
+        *("--no-hw-offload", "--no-filters", "--udp-timeout", "3"),
+        *("--datapath", "kernel", "--profile", "mlx5-6.1"),
     )
     assert (options.hw_tc_offload, options.filters, options.udp_timeout_s) == (
         False,
@@ -30,6 +31,7 @@ def test_command_line() -> None:
         3,
     )
     assert options.datapath.ovs_type == "system"
+    assert options.profile == "mlx5-6.1"
 
 
 def test_words_of_mn() -> None:
@@ -50,6 +52,7 @@ def test_words_of_mn() -> None:
         {"bandwidth_mbps": 1001},
         {"delay_ms": -1},
         {"datapath": "dpdk"},
+        {"profile": "cx3"},
         {"run_dir_root": "/" + "x" * 60},
         {"run_dir_root": "/run/a b"},
         {"no_such_option": 1},

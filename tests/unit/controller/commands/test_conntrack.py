@@ -79,7 +79,7 @@ def test_an_aged_udp_connection_shows_how_long_act_ct_keeps_it() -> None:
     [entry] = made.entries()
     made.age_out(entry)
     made.now_s += 10
-    assert made.run("conntrack -L").stdout.startswith("udp      17 80 src=fd00::1")
+    assert made.run("conntrack -L").stdout.startswith("udp      17 20 src=fd00::1")
 
 
 @pytest.mark.parametrize(
