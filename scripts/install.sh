@@ -14,6 +14,7 @@ readonly packages=(
     iproute2
     iputils-ping
     mininet
+    nftables
     openvswitch-switch
     procps
     python3

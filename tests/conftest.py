@@ -3,6 +3,11 @@
 A test in `tests/e2e` needs root and the testbed's programs, and one marked
 `@pytest.mark.requires("qemu-system-x86_64")` that program too. Where something is missing the test
 is skipped and says what; where CI is set it fails instead, since there nothing may be missing.
+
+`--datapath` chooses Open vSwitch's datapath for all networks of a test run, those that a test
+starts as a process of its own included. One that can only run on one of them says so, and why:
+`@pytest.mark.datapath("user", reason="...")`. On the other nothing is missing, so it is left out,
+even in CI.
 """
 
 from __future__ import annotations
@@ -16,6 +21,10 @@ import hypothesis
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from topologies import requirements
+from topologies.options import DATAPATH_VARIABLE, Datapath
+
+LEFT_OUT = pytest.StashKey[list[str]]()
 TESTS = Path(__file__).resolve().parent
 E2E = TESTS / "e2e"
 E2E_PROGRAMS = (
@@ -39,8 +48,25 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what chooses the datapath."""
+    about = (
+        "Open vSwitch's datapath in e2e tests (default: as the topologies' own auto)"
+    )
+    kinds = [kind.value for kind in Datapath]
+    parser.addoption("--datapath", choices=kinds, help=about)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say on what the networks run."""
+    return f"datapath: {os.environ.get(DATAPATH_VARIABLE, Datapath.AUTO.value)}"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """No deadline: a busy machine must not fail a property. In CI, the same examples each time."""
+    config.stash[LEFT_OUT] = []
+    if chosen := config.getoption("datapath"):
+        os.environ[DATAPATH_VARIABLE] = chosen
     set_hypothesis_home_dir(TESTS.parent / ".cache" / "hypothesis")
     hypothesis.settings.register_profile("default", deadline=None)
     hypothesis.settings.register_profile(
@@ -49,11 +75,30 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("ci" if in_ci() else "default")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is in tests/e2e is an e2e test."""
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """What is in tests/e2e is an e2e test; those of the other datapath are left out."""
     for item in items:
         if E2E in item.path.parents:
             item.add_marker("e2e")
+    marked = [item for item in items if item.get_closest_marker("datapath")]
+    used = requirements.decided(Datapath.AUTO) if marked else Datapath.AUTO
+    for item in marked:
+        marker = next(item.iter_markers("datapath"))
+        if marker.args != (used.value,):
+            why = f"on the {marker.args[0]} datapath only: {marker.kwargs['reason']}"
+            config.stash[LEFT_OUT].append(f"{item.nodeid}: {why}")
+            config.hook.pytest_deselected(items=[item])
+            items.remove(item)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which tests the datapath has left out, and why."""
+    for line in config.stash[LEFT_OUT]:
+        terminalreporter.write_line(f"LEFT OUT {line}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -25,8 +25,7 @@ def begin(words: dict[str, Any]) -> Run:
     the whole machine (``mn -c``), other runs of Mininet included.
     """
     try:
-        options = Options.from_words(**words)
-        requirements.check(options)
+        options = requirements.check(Options.from_words(**words))
         with signals.deferred():
             run = Run.open(options)
             atexit.register(run.close)

@@ -19,12 +19,12 @@ from topologies.errors import ControlFailed, NotReady
 from topologies.nodes import RunNode
 from topologies.ovs import last_line
 from topologies.run import Run
-from topologies.waiting import wait_until
+from topologies.waiting import PATIENCE, wait_until
 
 _START_S = 20.0
-_STOP_S = 3.0
+_STOP_S = 3.0 * PATIENCE
 # Longer than any deadline in a request.
-_ANSWER_S = 30.0
+_ANSWER_S = 30.0 * PATIENCE
 _PROJECT = Path(__file__).resolve().parent.parent
 
 

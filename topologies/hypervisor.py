@@ -35,7 +35,7 @@ from topologies.options import FLOW_TABLE_TIMEOUT_S, Datapath
 from topologies.ovs import OpenVSwitch
 from topologies.run import Run
 from topologies.underlay import UplinkIntf
-from topologies.waiting import wait_until
+from topologies.waiting import PATIENCE, wait_until
 
 BRIDGE = "br-int"
 TUNNEL = "vxlan0"
@@ -48,6 +48,14 @@ _TUNNEL_OPTIONS = (
     "df_default=false",
 )
 _READY_S = 10.0
+# With the openvswitch module every namespace's own packets are tracked (nf_conncount_init holds
+# conntrack's hooks). The tunnels' outer ones are not, as is usual where flows are offloaded.
+_UNTRACKED_TUNNELS = """
+table inet raw {
+    chain prerouting { type filter hook prerouting priority raw; udp dport 4789 notrack; }
+    chain output { type filter hook output priority raw; udp dport 4789 notrack; }
+}
+"""
 
 
 class Hypervisor(RunNode, Switch):
@@ -134,9 +142,16 @@ class Hypervisor(RunNode, Switch):
 
     def configure_switch(self) -> None:
         """Write the whole configuration of Open vSwitch, then start ovs-vswitchd on it."""
+        if self.run.options.datapath is Datapath.KERNEL:
+            self._prepare_for_kernel_datapath()
         self.ovs.wait_for_database()
         self.ovs.vsctl("--no-wait", "init", *self._bridges(), *self._datapath())
         self.ovs.start_switch()
+
+    def _prepare_for_kernel_datapath(self) -> None:
+        self.must("nft", "-f", "-", stdin=_UNTRACKED_TUNNELS)
+        # The flow table's packets do not pass conntrack, whose windows then lag behind.
+        self.write_sysctls(("netfilter/nf_conntrack_tcp_be_liberal", 1))
 
     def _bridges(self) -> list[str]:
         kind = f"datapath_type={self.run.options.datapath.ovs_type}"
@@ -194,10 +209,7 @@ class Hypervisor(RunNode, Switch):
             for peer in self.peers
         ]
         self.must("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
-        if self.run.options.datapath is Datapath.KERNEL:
-            # The flow table's packets do not pass conntrack, whose windows then lag behind.
-            self.write_sysctls(("netfilter/nf_conntrack_tcp_be_liberal", 1))
-        else:
+        if self.run.options.datapath is Datapath.USER:
             self._configure_userspace_datapath()
         for interface in self.intfList():
             if isinstance(interface, UplinkIntf):
@@ -254,11 +266,15 @@ class Hypervisor(RunNode, Switch):
 
     def finish(self) -> None:
         """Wait until the pipeline is in the switch, give the user tc, load the filters."""
-        self.driver.ask("wait_ready", hypervisor=self.name, timeout_s=_READY_S)
+        self._wait_for_pipeline()
         self._attached = True
         self._install_shims()
         if self.filters and self.run.options.filters:
             self.must("tc", "-batch", str(self.filters))
+
+    def _wait_for_pipeline(self) -> None:
+        timeout_s = _READY_S * PATIENCE
+        self.driver.ask("wait_ready", hypervisor=self.name, timeout_s=timeout_s)
 
     def _install_shims(self) -> None:
         """Put the testbed's tools first on PATH; until now, the system's were."""
@@ -275,7 +291,7 @@ class Hypervisor(RunNode, Switch):
         self.ovs.stop_switch()
         self.ovs.start_switch()
         self.configure_interfaces()
-        self.driver.ask("wait_ready", hypervisor=self.name, timeout_s=_READY_S)
+        self._wait_for_pipeline()
 
     def connected(self) -> bool:
         """Tell Mininet whether the controller has this hypervisor."""

@@ -12,6 +12,8 @@ from offload import profile as profiles
 from topologies.errors import BadOption
 
 RUN_DIR_ROOT = Path("/run/ct-offload")
+DATAPATH_VARIABLE = "CT_OFFLOAD_DATAPATH"
+"""In the environment: the datapath of a run that does not choose one itself."""
 FLOW_TABLE_TIMEOUT_S = 30
 """Source: include/net/netfilter/nf_flow_table.h:NF_FLOW_TIMEOUT"""
 
@@ -26,15 +28,24 @@ _MAX_TIMEOUT_S = 24 * 3600
 class Datapath(Enum):
     """Which of Open vSwitch's datapaths carries the packets."""
 
-    # The userspace one: the same on every machine, whatever its kernel was built with.
+    # What the environment says (DATAPATH_VARIABLE), else the kernel's where this machine has it.
     AUTO = "auto"
     USER = "user"
     KERNEL = "kernel"
 
+    @classmethod
+    def named(cls, word: Datapath | str) -> Datapath:
+        """Return the datapath of that name, or raise BadOption."""
+        try:
+            return cls(word)
+        except ValueError:
+            names = ", ".join(kind.value for kind in cls)
+            raise BadOption(f"unknown datapath {word!r}: there are {names}") from None
+
     @property
     def ovs_type(self) -> str:
-        """What Open vSwitch calls it (``datapath_type``)."""
-        return "system" if self is Datapath.KERNEL else "netdev"
+        """What Open vSwitch calls it (``datapath_type``), once ``requirements`` decided on one."""
+        return {Datapath.USER: "netdev", Datapath.KERNEL: "system"}[self]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +99,8 @@ class Options:
         for name in ("run_dir_root", "keep_logs"):
             if words.get(name) is not None:
                 words[name] = Path(words[name])
-        words["datapath"] = _datapath(words.get("datapath", Datapath.AUTO))
+        words["datapath"] = Datapath.named(words.get("datapath", Datapath.AUTO))
         return cls(**words)
-
-
-def _datapath(word: Datapath | str) -> Datapath:
-    try:
-        return Datapath(word)
-    except ValueError:
-        names = ", ".join(kind.value for kind in Datapath)
-        raise BadOption(f"unknown datapath {word!r}: there are {names}") from None
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:
@@ -128,7 +131,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--datapath",
         choices=[kind.value for kind in Datapath],
         default=Datapath.AUTO.value,
-        help="Open vSwitch's datapath; auto is user, which every kernel carries",
+        help=f"Open vSwitch's datapath; auto is what {DATAPATH_VARIABLE} says,"
+        " else kernel where this machine has it, else user",
     )
     add(
         "--bandwidth", type=float, metavar="MBPS", help="limit of each uplink, each way"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from topologies.errors import NotReady, TopologyError
 from topologies.run import Run
-from topologies.waiting import wait_until
+from topologies.waiting import PATIENCE, wait_until
 
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _START_S = 10.0
-_STOP_S = 3.0
+_STOP_S = 3.0 * PATIENCE
 
 Spawn = Callable[[Sequence[str], Path], subprocess.Popen[bytes]]
 """Starts a program in the hypervisor's namespace, with its output in a file."""
@@ -83,7 +83,7 @@ class OpenVSwitch:
 
     def vsctl(self, *words: str) -> str:
         """Run ovs-vsctl on this database."""
-        timeout = f"--timeout={_START_S:.0f}"
+        timeout = f"--timeout={_START_S * PATIENCE:.0f}"
         return self.run.call(
             ["ovs-vsctl", f"--db=unix:{self._database_socket}", timeout, *words]
         )

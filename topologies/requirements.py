@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from topologies.errors import Missing
-from topologies.options import Datapath, Options
+from topologies.options import DATAPATH_VARIABLE, Datapath, Options
 from topologies.run import search_path
 
 # (program, the Debian package that has it)
@@ -28,13 +30,19 @@ _PROGRAMS = (
 )
 _TBF = ("tbf", "rate", "1mbit", "burst", "15000", "latency", "50ms")
 _TUN = Path("/dev/net/tun")
+# What Open vSwitch's kernel datapath and the driver's part in its conntrack take.
+_MODULES = ("openvswitch", "vxlan", "nf_conntrack_netlink", "nfnetlink_cttimeout")
 
 
-def check(options: Options) -> None:
-    """Raise Missing, in one line, if a run with these options cannot work here."""
+def check(options: Options) -> Options:
+    """Return the options with the datapath decided on.
+
+    Raises Missing, in one line, if a run with them cannot work here.
+    """
     if os.geteuid() != 0:
         raise Missing("must be root to build networks (try sudo)")
     _check_programs()
+    options = replace(options, datapath=decided(options.datapath))
     _check_datapath(options.datapath)
     if options.delay_ms and not _can_queue("netem", "delay", "1ms"):
         raise Missing(
@@ -43,6 +51,7 @@ def check(options: Options) -> None:
         )
     if options.bandwidth_mbps and not _can_queue(*_TBF):
         raise Missing("this kernel has no tbf (sch_tbf): --bandwidth cannot be had")
+    return options
 
 
 def _check_programs() -> None:
@@ -59,10 +68,30 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=search_path())
 
 
+def decided(datapath: Datapath) -> Datapath:
+    """Return the datapath that is meant by one, with the environment's word for "auto"."""
+    if datapath is Datapath.AUTO:
+        datapath = Datapath.named(os.environ.get(DATAPATH_VARIABLE) or Datapath.AUTO)
+    if datapath is not Datapath.AUTO:
+        return datapath
+    return Datapath.USER if any(_missing_for_kernel()) else Datapath.KERNEL
+
+
+def _missing_for_kernel() -> Iterator[str]:
+    """Each thing that the kernel datapath needs and is not here, the weightiest first."""
+    for module in _MODULES:
+        if not _has_module(module):
+            yield f"this kernel has no {module} module"
+    if not find("nft"):
+        yield "not installed: nft (apt-get install nftables)"
+    elif _fails(["unshare", "-n", "nft", "add", "table", "inet", "raw"]):
+        yield "this kernel has no nf_tables"
+
+
 def _check_datapath(datapath: Datapath) -> None:
     if datapath is Datapath.KERNEL:
-        if not _has_module("openvswitch"):
-            raise Missing("this kernel has no openvswitch module: use --datapath user")
+        for missing in _missing_for_kernel():
+            raise Missing(f"{missing}: use --datapath user")
     elif not (_TUN.exists() or _has_module("tun")):
         # Open vSwitch's userspace datapath makes a bridge's own port of a tap.
         raise Missing(f"this kernel has no tun module, or {_TUN} is not there")

@@ -27,11 +27,12 @@ from topologies import processes, signals
 from topologies.errors import CommandFailed, TopologyError
 from topologies.options import Options
 from topologies.processes import RUN_VARIABLE, Proc
+from topologies.waiting import PATIENCE
 
 _LOCK = "lock"
 _RUN_ID = re.compile(r"[0-9a-f]{8}").fullmatch
-_GRACE_S = 3.0
-_COMMAND_TIMEOUT_S = 30.0
+_GRACE_S = 3.0 * PATIENCE
+_COMMAND_TIMEOUT_S = 30.0 * PATIENCE
 # Programs of a network live there, and root's PATH does not always say so.
 _SYSTEM_PATH = (
     "/usr/local/sbin",

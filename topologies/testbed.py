@@ -99,7 +99,7 @@ def running(
 @contextmanager
 def running_with(topo: Topo, options: Options) -> Iterator[Testbed]:
     """Do as ``running`` does, with options that are already one value."""
-    requirements.check(options)
+    options = requirements.check(options)
     with signals.clean_exit_on_sigterm(), ExitStack() as stack:
         with signals.deferred():
             run = Run.open(options)

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies.requirements import find
+from topologies.waiting import PATIENCE
 
 DEVICES = ("ens1f0_0", "ens1f0_1", "vxlan0")
 CHAIN = 700
 """No packet comes to this chain by itself: what tests type there disturbs nobody."""
 KERNEL_SAID_NO = "We have an error talking to the kernel\n"
-_PATIENCE_S = 60.0
+_PATIENCE_S = 60.0 * PATIENCE
 
 
 @dataclass(frozen=True, slots=True)

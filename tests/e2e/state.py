@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 from topologies import control
 from topologies.errors import CommandFailed
 from topologies.testbed import Testbed
+from topologies.waiting import PATIENCE
 
 HYPERVISORS = ("hv1", "hv2")
 DEVICES = ("ens1f0_0", "ens1f0_1", "vxlan0")
 TYPED_PRIO = 1
 """What tests type is of this prio, which the ready-made filters leave free."""
-DEADLINE_S = 30.0
+DEADLINE_S = 30.0 * PATIENCE
 _POLL_S = 0.01
 _SWITCH = ("ovs-ofctl", "-O", "OpenFlow13", "--names", "--no-stats")
 

@@ -13,9 +13,10 @@ import pytest
 from tests.e2e.command_line import typed, unchanged
 from tests.e2e.state import status
 from topologies.testbed import Testbed
+from topologies.waiting import PATIENCE
 
 CLIENTS = 100
-_PATIENCE_S = 30.0
+_PATIENCE_S = 30.0 * PATIENCE
 STATUS = b'{"op": "status"}\n'
 
 BAD = {

@@ -18,6 +18,7 @@ from topologies import requirements
 from topologies.options import Datapath, Options
 from topologies.testbed import Testbed
 from topologies.two_hypervisors import TwoHypervisors
+from topologies.waiting import PATIENCE
 
 SIZE = 2_000_000
 LIMIT_MBPS = 20
@@ -56,7 +57,7 @@ def prompt(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * PATIENCE,
     )
 
 
@@ -123,7 +124,7 @@ def test_help(module: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=100 * PATIENCE,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.lower().startswith("usage: ") and "--help" in done.stdout

@@ -15,6 +15,7 @@ from tests.e2e.command_line import typed
 from tests.e2e.leftovers import run_root
 from tests.e2e.state import until
 from topologies.two_hypervisors import TwoHypervisors
+from topologies.waiting import PATIENCE
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
@@ -52,7 +53,9 @@ class SystemOvs:
     def call(self, *argv: str) -> str:
         """Run a tool on it."""
         environment = {**os.environ, **self.environment}
-        return subprocess.check_output(argv, env=environment, text=True, timeout=60)
+        return subprocess.check_output(
+            argv, env=environment, text=True, timeout=60 * PATIENCE
+        )
 
     def vsctl(self, *words: str) -> str:
         """Run ovs-vsctl on it."""

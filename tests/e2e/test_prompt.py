@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.background_run import ROOT
 from tests.e2e.leftovers import nothing_left, run_root
 from tests.e2e.terminal import Terminal, terminal
+from topologies.waiting import PATIENCE
 
 PROMPT = "mininet> "
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -97,7 +98,7 @@ def test_commands_from_a_pipe(root: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=100 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     # Mininet has it all on stderr.
@@ -118,7 +119,7 @@ def test_mn(root: Path, place: Path) -> None:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=100 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert "0% dropped (12/12 received)" in done.stdout + done.stderr
@@ -134,7 +135,7 @@ def test_mn_without_its_controller(root: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=100 * PATIENCE,
     )
     assert done.returncode != 0
     assert "needs its controller" in done.stdout + done.stderr

@@ -63,5 +63,6 @@ def test_nonsense(words: dict[str, Any]) -> None:
         Options.from_words(**words)
 
 
-def test_auto_works_on_any_kernel() -> None:
-    assert Datapath.AUTO.ovs_type == "netdev"
+def test_names_of_datapaths() -> None:
+    assert Datapath.USER.ovs_type == "netdev"
+    assert Datapath.KERNEL.ovs_type == "system"
