@@ -1,94 +1,87 @@
-"""``python -m bench``: how fast a connection gets into hardware, a network up and down."""
+"""``python -m bench``: how fast the driver is, beside its peers, and whether it stays so."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import topologies
-from bench.offload_latency import Offload, measure
-from topologies.two_hypervisors import TwoHypervisors
+from bench import insertion, latency, offload_rate, plots, report
+from bench.figure import Benchmark, Failed, Figure, Found, Plot
+from bench.wire import FrameLost
+from topologies.errors import TopologyError
 
-CONNECTIONS = 30
-WARM_UP = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One row of the table; ``target`` as issue and docs state it."""
-
-    name: str
-    value: str
-    peer: str
-    target: str
-    met: bool
+BENCHMARKS: dict[str, Benchmark] = {
+    "insertion": insertion.measure,
+    "offloads": offload_rate.measure,
+    "latency": latency.measure,
+}
+_RESULTS = Path("results")
 
 
 def main() -> int:
-    """Measure, print a table, maybe write it as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    """Measure, print the table, write JSON and plots; 1 if a target was missed."""
+    options = _options()
+    options.results.mkdir(parents=True, exist_ok=True)
+    found, failed = Found(), {}
+    for name in options.only or BENCHMARKS:
+        began_s = time.monotonic()
+        try:
+            _collect(BENCHMARKS[name], options.quick, found)
+        except (Failed, FrameLost, TopologyError) as error:
+            failed[name] = str(error)
+        took_s = time.monotonic() - began_s
+        print(f"bench: {name}: {took_s:.0f} s", file=sys.stderr, flush=True)
+    print(report.table(found.figures))
+    for name, reason in failed.items():
+        print(f"bench: {name} failed: {reason}", file=sys.stderr)
+    report.write_json(options.results / "bench.json", found, failed, options.quick)
+    for plot in found.plots:
+        plots.draw(plot, options.results)
+    print(f"bench: JSON and plots are in {options.results}/", file=sys.stderr)
+    missed = any(figure.met is False for figure in found.figures)
+    return 1 if failed or missed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="docs/performance.md explains each figure.",
+    )
+    parser.add_argument(
+        "only",
+        nargs="*",
+        metavar="NAME",
+        help=f"measure only these: {', '.join(BENCHMARKS)}",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small and short, to see that it runs: the figures mean little",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=_RESULTS,
+        metavar="DIR",
+        help="where JSON and plots go (default: %(default)s)",
+    )
     options = parser.parse_args()
-    figures = list(_figures())
-    _print_table(figures)
-    if options.json:
-        options.json.write_text(
-            json.dumps([asdict(each) for each in figures], indent=2)
-        )
-    return 0 if all(figure.met for figure in figures) else 1
+    if unknown := sorted(set(options.only) - set(BENCHMARKS)):
+        parser.error(f"no such benchmark: {', '.join(unknown)}")
+    return options
 
 
-def _figures() -> list[Figure]:
-    began_s = time.monotonic()
-    with topologies.running(TwoHypervisors()) as net:
-        up_s = time.monotonic() - began_s
-        print(f"measuring {CONNECTIONS} connections ...", file=sys.stderr)
-        offloads = [measure(net, 20000 + n) for n in range(CONNECTIONS + WARM_UP)]
-        ended_s = time.monotonic()
-    down_s = time.monotonic() - ended_s
-    return [
-        *_latency_figures(offloads[WARM_UP:]),
-        Figure(
-            "two hypervisors, until filters are in hardware",
-            f"{up_s:.2f} s",
-            "-",
-            "5 s",
-            up_s < 5,
-        ),
-        Figure("taking them down", f"{down_s:.2f} s", "-", "-", True),
-    ]
-
-
-def _latency_figures(offloads: list[Offload]) -> list[Figure]:
-    latencies_ms = sorted(each.latency_s * 1e3 for each in offloads)
-    peer_ms = statistics.median(each.round_trip_s * 1e3 for each in offloads)
-    worst_ms = latencies_ms[-1]
-    peer = f"software round trip {peer_ms:.1f} ms"
-    return [
-        Figure(
-            f"first eligible packet to first hardware hit, {which}",
-            f"{value_ms:.1f} ms",
-            peer,
-            "100 ms",
-            value_ms < 100,
-        )
-        for which, value_ms in (
-            ("median", statistics.median(latencies_ms)),
-            (f"worst of {len(offloads)}", worst_ms),
-        )
-    ]
-
-
-def _print_table(figures: list[Figure]) -> None:
-    head = Figure("figure", "value", "peer", "target", True)
-    for row in (head, *figures):
-        met = "met" if row is head else ("yes" if row.met else "NO")
-        print(f"{row.name:<58} {row.value:>9}  {row.peer:<29} {row.target:>7}  {met}")
+def _collect(benchmark: Benchmark, quick: bool, found: Found) -> None:
+    for each in benchmark(quick):
+        if isinstance(each, Figure):
+            found.figures.append(each)
+            print(report.table([each]).splitlines()[-1], file=sys.stderr, flush=True)
+        else:
+            assert isinstance(each, Plot)
+            found.plots.append(each)
 
 
 if __name__ == "__main__":

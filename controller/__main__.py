@@ -7,16 +7,24 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller.control import ControlServer
 
 OPENFLOW_SOCKET = "openflow.sock"
 CONTROL_SOCKET = "control.sock"
 _NICENESS = -15
 
 
-def main() -> int:
-    """Serve until SIGTERM or Ctrl-C; leave no socket behind."""
+def main(extend: Callable[[ControlServer], None] = lambda server: None) -> int:
+    """Serve until SIGTERM or Ctrl-C; leave no socket behind.
+
+    ``extend`` may give the control socket more operations; benchmarks do.
+    """
     options = _options()
     directory = Path(options.run_dir)
     if not directory.is_dir():
@@ -31,7 +39,7 @@ def main() -> int:
     _go_first()
     sockets = [directory / OPENFLOW_SOCKET, directory / CONTROL_SOCKET]
     try:
-        _serve(*sockets)
+        _serve(sockets[0], sockets[1], extend)
     finally:
         for path in sockets:
             path.unlink(missing_ok=True)
@@ -63,14 +71,20 @@ def _go_first() -> None:
         os.nice(_NICENESS)
 
 
-def _serve(openflow_path: Path, control_path: Path) -> None:
+def _serve(
+    openflow_path: Path,
+    control_path: Path,
+    extend: Callable[[ControlServer], None],
+) -> None:
     # Here and not above: Ryu takes a while to import, and --help should not.
     from controller.openflow import ryu_compat  # isort: skip (silences eventlet)
     from controller.control import ControlServer
 
     ryu_compat.end_on_signals(signal.SIGTERM, signal.SIGINT)
     apps = ryu_compat.start_app("controller.app", str(openflow_path))
-    ControlServer(apps["Driver"], str(control_path)).serve_forever()
+    server = ControlServer(apps["Driver"], str(control_path))
+    extend(server)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class ControlServer:
     def __init__(self, driver: Driver, path: str) -> None:
         self._driver = driver
         self._socket = listen(path)
-        self._operations: dict[str, Callable[[Request], Reply]] = {
+        self.operations: dict[str, Callable[[Request], Reply]] = {
             "attach": self._attach,
             "wait_ready": self._wait_ready,
             "exec": self._exec,
@@ -71,7 +71,7 @@ class ControlServer:
         """The reply to one request."""
         try:
             request = json.loads(line)
-            operation = self._operations.get(request["op"])
+            operation = self.operations.get(request["op"])
             if operation is None:
                 raise BadRequest(f"no such operation: {request['op']}")
             return operation(request)
@@ -103,7 +103,7 @@ class ControlServer:
         return {"ok": True}
 
     def _wait_ready(self, request: Request) -> Reply:
-        switch = self._switch(request)
+        switch = self.switch(request)
         name = switch.hypervisor.config.name
         missing = NotConnected(f"{name}: not ready: {_missing(switch)}")
         with eventlet.Timeout(float(request.get("timeout_s", 10)), missing):
@@ -111,7 +111,7 @@ class ControlServer:
         return {"ok": True}
 
     def _exec(self, request: Request) -> Reply:
-        switch = self._switch(request)
+        switch = self.switch(request)
         argv, stdin = request["argv"], request.get("stdin")
         answer = commands.run(switch.hypervisor, switch, argv, stdin, time.monotonic())
         switch.flush()
@@ -122,7 +122,8 @@ class ControlServer:
     def _status(self, request: Request) -> Reply:
         return {name: switch.status() for name, switch in self._driver.switches.items()}
 
-    def _switch(self, request: Request) -> Switch:
+    def switch(self, request: Request) -> Switch:
+        """The switch of the hypervisor a request names.  Raises BadRequest."""
         name = request["hypervisor"]
         if name not in self._driver.switches:
             raise BadRequest(f"no such hypervisor: {name}")

@@ -84,8 +84,12 @@ class Switch:
         self._credit()
         self.flush()
         if self.datapath is not None:
-            self._request(encode.barrier_request)
+            self.barrier()
             self._credit()
+
+    def barrier(self) -> None:
+        """Return when the switch has carried out all it was sent.  Raises NotConnected."""
+        self._request(encode.barrier_request)
 
     def counters(self, owner: Owner) -> list[Counted]:
         """The counters of all rules of a kind, up to this moment."""
@@ -175,7 +179,7 @@ class Switch:
                 self.hypervisor.restore_connections()
             self.flush()
             self.ovs.prepare()
-            self._request(encode.barrier_request)
+            self.barrier()
         except (NotConnected, OvsError) as error:
             LOG.error("%s: not ready: %s", self.hypervisor.config.name, error)
             return
