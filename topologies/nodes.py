@@ -44,8 +44,10 @@ class RunNode(Node):
     def _mark_namespace(self) -> None:
         """Make the run's directory a mount point here: the mark that even ``sudo`` keeps."""
         directory = self.run.directory
-        if said := self.cmd(f"mount --bind {directory} {directory}").strip():
-            raise TopologyError(f"{self.name}: {said}")
+        # Its output may be a hint (of a changed fstab, say) and no error.
+        *said, code = self.cmd(f"mount --bind {directory} {directory}; echo $?").split()
+        if code != "0":
+            raise TopologyError(f"{self.name}: {' '.join(said)}")
 
     def environment(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of what runs on this node."""
