@@ -7,11 +7,11 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e oracle kernel bench format clean root
+.PHONY: help setup demo test check unit e2e oracle kernel bench vagrant-box vagrant-test format clean root
 
 help:  ## list the targets
-	@awk -F ':[^#]*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "demo, test, e2e and bench need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "demo, test, e2e, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
 
 setup:  ## install what is missing: system packages and .venv
 	@scripts/install.sh
@@ -39,6 +39,13 @@ kernel: root setup  ## the real kernel and the testbed beside it (not yet part o
 
 bench: root setup  ## measure; docs/performance.md explains the figures
 	@$(PYTHON) -m bench $(ARGS)
+
+vagrant-box: root  ## build a Vagrant box from Debian packages (vagrant/README.md)
+	@vagrant/box/build
+
+vagrant-test: root  ## demo and tests in a VM, unattended
+	@vagrant/install.sh
+	@python3 -m vagrant test $(ARGS)
 
 format: setup  ## rewrite the sources as the formatters want them
 	@$(PYTHON) -m isort . && $(PYTHON) -m black .
