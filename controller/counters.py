@@ -37,8 +37,11 @@ def tally(
     for rule in counted:
         tables = by_table.setdefault(rule.owner_id, {})
         count = Count(rule.packets, rule.bytes)
-        # With two ct actions the first has the larger count, which is the filter's.
-        tables[rule.table] = max(count, tables.get(rule.table, Count()))
+        seen = tables.get(rule.table, Count())
+        # With two ct actions the first has the larger count, which is the filter's;
+        # the rules for a range of ports see different packets.
+        one_packet = rule.table == Table.SW_POST_CT
+        tables[rule.table] = max(count, seen) if one_packet else count + seen
     made = {
         each.filter.id: _one(each, by_table.get(each.filter.id, {})) for each in filters
     }

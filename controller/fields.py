@@ -36,6 +36,12 @@ class Field:
         """Bits of the OVS field that this one is (a part of)."""
         return self.oxm_bits or self.bits
 
+    def part(self, start: int, bits: int = 0) -> Field:
+        """``bits`` of this field from bit ``start``, all that are left if 0."""
+        bits = bits or self.bits - start
+        name = f"{self.name}[{start}..]"
+        return Field(name, self.oxm, bits, self.start + start, self.width)
+
 
 def _header(oxm: str, bits: int) -> Field:
     return Field(oxm, oxm, bits)
@@ -49,13 +55,22 @@ ETH_SRC = _header("eth_src", 48)
 ETH_TYPE = _header("eth_type_nxm", 16)
 IP_PROTO = _header("ip_proto_nxm", 8)
 VLAN_VID = _header("vlan_vid", 13)
-IP_TOS = _header("nw_tos", 8)
+VLAN_PCP = _header("vlan_pcp", 3)
+VLAN_PRESENT = 0x1000  # of VLAN_VID: there is a tag
+IP_DSCP = _header("ip_dscp", 6)
+IP_ECN = _header("ip_ecn", 2)
 IP_TTL = _header("nw_ttl", 8)
 IP_FRAG = _header("ip_frag", 8)
 IPV4_SRC = _header("ipv4_src", 32)
 IPV4_DST = _header("ipv4_dst", 32)
 IPV6_SRC = _header("ipv6_src", 128)
 IPV6_DST = _header("ipv6_dst", 128)
+IPV6_FLOW_LABEL = _header("ipv6_flabel", 20)
+ARP_OP = _header("arp_op", 16)
+ARP_SPA = _header("arp_spa", 32)
+ARP_TPA = _header("arp_tpa", 32)
+ARP_SHA = _header("arp_sha", 48)
+ARP_THA = _header("arp_tha", 48)
 TCP_SRC = _header("tcp_src", 16)
 TCP_DST = _header("tcp_dst", 16)
 TCP_FLAGS = _header("tcp_flags_nxm", 16)
@@ -92,8 +107,10 @@ LABEL = Field("label", "xxreg1", 128, counterpart="mlx5 C4 (its low 32 bits)")
 FTE_ID = Field("fte_id", "reg8", 32, counterpart="mlx5 C5")
 CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software runs")
 CT_ZONE = Field("ct_zone", "reg11", 16, 0, 32, "nf_ct_zone() of the skb's connection")
-GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: a bit each")
 OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
+INGRESSES = Field("ingresses", "reg10", 5, 1, 32, "mirred_rec_level: ones counted")
+GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: ones counted")
+FIRST_CHAIN = Field("first_chain", "reg13", 32, counterpart="where tcf_classify began")
 
 REGISTERS = (
     CHAIN_TAG,
@@ -106,8 +123,13 @@ REGISTERS = (
     CHAIN,
     OFFER,
     CT_ZONE,
+    INGRESSES,
     GOTOS,
+    FIRST_CHAIN,
 )
+
+# What begins anew where a packet enters the classifier.
+OF_A_CLASSIFICATION = (FTE_ID, CHAIN, CHAIN_TAG, GOTOS, FIRST_CHAIN)
 
 # What act_ct has been told of a connection, kept in conntrack itself so that a
 # connection costs a fixed number of copies however fast its packets come.

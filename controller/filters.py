@@ -7,15 +7,25 @@ filter's fte_id.  Each half gives the cuts its own tables (``Half``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address
 
 from controller import fields
 from controller.fields import Field
+from controller.matches import VXLAN_PORT
+from controller.rewriting import (
+    PacketSoFar,
+    csum,
+    pedit,
+    vlan_modify,
+    vlan_pop,
+    vlan_push,
+)
 from controller.rules import (
-    Match,
+    Clone,
+    Move,
     Output,
     Resubmit,
     RuleAction,
@@ -24,32 +34,24 @@ from controller.rules import (
     TrackClear,
 )
 from offload.actions import (
+    PASS,
     Action,
     Control,
+    Csum,
     Ct,
     Gact,
     Mirred,
+    Pedit,
+    Skbedit,
     TunnelKeySet,
     TunnelKeyUnset,
     Verb,
+    VlanModify,
+    VlanPop,
+    VlanPush,
 )
 from offload.errors import Unsupported
-from offload.flower import (
-    ETH_P_ALL,
-    ETH_P_ARP,
-    ETH_P_IP,
-    ETH_P_IPV6,
-    IPPROTO_ICMPV6,
-    IPPROTO_SCTP,
-    IPPROTO_TCP,
-    IPPROTO_UDP,
-    CtState,
-    Key,
-    KeyMatch,
-)
-from offload.flower import Match as FlowerMatch
-
-VXLAN_PORT = 4789
+from offload.profile import DEFAULT, Profile
 
 
 class DeviceKind(Enum):
@@ -68,188 +70,127 @@ class Device:
     port: int
 
 
-_NOT_YET = "not supported by the testbed yet"
-_KEYS_NOT_YET = (
-    *(Key.VLAN_ID, Key.VLAN_PRIO, Key.VLAN_ETHTYPE),
-    *(Key.CVLAN_ID, Key.CVLAN_PRIO, Key.CVLAN_ETHTYPE),
-    *(Key.ARP_SIP, Key.ARP_TIP, Key.ARP_OP, Key.ARP_SHA, Key.ARP_THA),
-    *(Key.ENC_TOS, Key.ENC_TTL, Key.IP_FLAGS),
-)
-
 DeviceLookup = Callable[[str], Device]
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Where one half of the pipeline goes on; ``goto`` is what each goto does besides."""
+    """Where one half of the pipeline goes on."""
 
     chain_field: Field
     chain_table: Table
-    goto: tuple[RuleAction, ...] = ()
+    is_software: bool
 
 
-_PLAIN_FIELDS: dict[Key, Field] = {
-    Key.DST_MAC: fields.ETH_DST,
-    Key.SRC_MAC: fields.ETH_SRC,
-    Key.IP_PROTO: fields.IP_PROTO,
-    Key.IP_TOS: fields.IP_TOS,
-    Key.IP_TTL: fields.IP_TTL,
-    Key.DST_IPV4: fields.IPV4_DST,
-    Key.SRC_IPV4: fields.IPV4_SRC,
-    Key.DST_IPV6: fields.IPV6_DST,
-    Key.SRC_IPV6: fields.IPV6_SRC,
-    Key.TCP_FLAGS: fields.TCP_FLAGS,
-    Key.ENC_DST_IPV4: fields.TUN_IPV4_DST,
-    Key.ENC_SRC_IPV4: fields.TUN_IPV4_SRC,
-    Key.ENC_DST_IPV6: fields.TUN_IPV6_DST,
-    Key.ENC_SRC_IPV6: fields.TUN_IPV6_SRC,
-    Key.ENC_KEY_ID: fields.TUN_ID,
-    Key.CT_ZONE: fields.CT_ZONE,
-    Key.CT_MARK: fields.MARK,
-    Key.CT_LABEL: fields.LABEL,
-}
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a filter's actions run: in which half, on packets of which port."""
 
-_PORT_FIELDS: dict[tuple[Key, int], Field] = {
-    (Key.SRC_PORT, IPPROTO_TCP): fields.TCP_SRC,
-    (Key.DST_PORT, IPPROTO_TCP): fields.TCP_DST,
-    (Key.SRC_PORT, IPPROTO_UDP): fields.UDP_SRC,
-    (Key.DST_PORT, IPPROTO_UDP): fields.UDP_DST,
-    (Key.SRC_PORT, IPPROTO_SCTP): fields.SCTP_SRC,
-    (Key.DST_PORT, IPPROTO_SCTP): fields.SCTP_DST,
-}
-
-_MASKABLE_IN_OVS = frozenset(_PLAIN_FIELDS) - {Key.IP_PROTO, Key.IP_TTL, Key.IP_TOS}
-
-
-def match(flower: FlowerMatch) -> tuple[Match, ...]:
-    """What a filter asks of a packet, in OpenFlow's fields.  Raises Unsupported."""
-    for each in flower.ranges:
-        raise Unsupported(f"{each.key.keyword} range: {_NOT_YET}")
-    if flower.indev:
-        raise Unsupported(f"indev: {_NOT_YET}")
-    matches = [] if flower.protocol == ETH_P_ALL else _protocol(flower.protocol)
-    for key_match in flower.keys:
-        matches.extend(_key(key_match, flower))
-    return tuple(matches)
-
-
-def _protocol(protocol: int) -> list[Match]:
-    if protocol not in (ETH_P_IP, ETH_P_IPV6, ETH_P_ARP):
-        raise Unsupported(f"protocol {protocol:#06x} cannot be matched by the switch")
-    return [Match(fields.ETH_TYPE, protocol), Match(fields.VLAN_VID, 0)]
-
-
-def _key(asked: KeyMatch, flower: FlowerMatch) -> list[Match]:
-    key = asked.key
-    if key in _KEYS_NOT_YET:
-        raise Unsupported(f"{key.keyword}: {_NOT_YET}")
-    mask = None if asked.mask == key.full_mask else asked.mask
-    if key is Key.CT_STATE:
-        state, care = CtState(asked.value), CtState(asked.mask)
-        return [
-            Match(
-                fields.CT_STATE,
-                fields.ovs_ct_state(state),
-                fields.ovs_ct_state(care),
-            )
-        ]
-    if key is Key.ENC_DST_PORT:
-        if (asked.value, mask) != (VXLAN_PORT, None):
-            raise Unsupported(f"enc_dst_port: the tunnel device's is {VXLAN_PORT}")
-        return []
-    if mask is not None and key not in _MASKABLE_IN_OVS and key not in _TRANSPORT:
-        raise Unsupported(f"{key.keyword}: the switch matches no mask on it")
-    if key is Key.CT_LABEL and (asked.value | asked.mask) >> fields.LABEL_BITS:
-        return [_label(asked)]
-    return [Match(_field(key, flower), asked.value, mask)]
-
-
-_TRANSPORT = (Key.SRC_PORT, Key.DST_PORT)
-
-
-def _label(asked: KeyMatch) -> Match:
-    """A match on all 128 bits, two of which are not the user's and always 0."""
-    if asked.value >> fields.LABEL_BITS:
-        raise Unsupported("ct_label: its two highest bits are the testbed's own")
-    return Match(fields.LABEL, asked.value, asked.mask)
-
-
-def _field(key: Key, flower: FlowerMatch) -> Field:
-    if key in _PLAIN_FIELDS:
-        return _PLAIN_FIELDS[key]
-    proto_match = flower.get(Key.IP_PROTO)
-    proto = proto_match.value if proto_match else 0
-    if key in (Key.ICMP_TYPE, Key.ICMP_CODE):
-        is_type = key is Key.ICMP_TYPE
-        if proto == IPPROTO_ICMPV6:
-            return fields.ICMPV6_TYPE if is_type else fields.ICMPV6_CODE
-        return fields.ICMPV4_TYPE if is_type else fields.ICMPV4_CODE
-    if (key, proto) in _PORT_FIELDS:
-        return _PORT_FIELDS[key, proto]
-    raise Unsupported(f"{key.keyword}: no such field in this protocol")
+    half: Half
+    device_of: DeviceLookup
+    came_from: int
+    profile: Profile = DEFAULT
 
 
 def plain_actions(
-    actions: tuple[Action, ...], half: Half, device_of: DeviceLookup, came_from: int
+    actions: Iterable[Action], place: Place, packet: PacketSoFar
 ) -> tuple[RuleAction, ...]:
     """The rule actions of tc actions none of which looks a packet up in conntrack.
 
-    A list that ends without a verdict passes the packet.  Raises Unsupported.
+    They are in the order they run (``offload.actions.as_run``); a list that
+    ends without a verdict passes the packet.  Raises Unsupported.
     """
     done: list[RuleAction] = []
-    tunnel_set = False
     for action in actions:
-        if isinstance(action, TunnelKeySet):
-            done.extend(_tunnel_set(action))
-            tunnel_set = True
-        elif isinstance(action, TunnelKeyUnset):
-            done.extend(_TUNNEL_UNSET)
-            tunnel_set = False
-        elif isinstance(action, Mirred):
-            done.append(_mirred(action, device_of, came_from, tunnel_set))
-        elif isinstance(action, Ct):
-            done.extend(_ct_clear())
-        elif not isinstance(action, Gact):
-            raise Unsupported(f"{type(action).__name__}: {_NOT_YET}")
+        done.extend(_one(action, place, packet))
         if action.control.verb is not Verb.PIPE:
-            return (*done, *control(action.control, half))
-    return (*done, *control(Control(Verb.PASS), half))
+            return (*done, *control(action.control, place, packet))
+    return (*done, *control(PASS, place, packet))
 
 
-def control(verdict: Control, half: Half) -> tuple[RuleAction, ...]:
-    """How a filter's actions end.  Raises Unsupported."""
+def _one(action: Action, place: Place, packet: PacketSoFar) -> Iterable[RuleAction]:
+    match action:
+        case Pedit():
+            return pedit(action, packet)
+        case Csum():
+            csum(action, packet)
+        case VlanPush():
+            return vlan_push(action, packet)
+        case VlanPop():
+            return vlan_pop(action, packet)
+        case VlanModify():
+            return vlan_modify(action, packet)
+        case TunnelKeySet():
+            return _tunnel_set(action, packet)
+        case TunnelKeyUnset():
+            packet.tunnel_key = False
+            return _TUNNEL_UNSET
+        case Mirred():
+            return _mirred(action, place, packet)
+        case Ct():
+            return FORGET_CONNECTION
+        case Skbedit():
+            raise Unsupported("skbedit: nothing on this datapath carries it further")
+        case Gact():
+            pass
+    return ()
+
+
+def control(
+    verdict: Control, place: Place, packet: PacketSoFar
+) -> tuple[RuleAction, ...]:
+    """How a filter's actions end.  Raises Unsupported.
+
+    Source: net/sched/cls_api.c:__tcf_classify, net/core/dev.c:sch_handle_ingress
+    """
     verb = verdict.verb
-    if verb in (Verb.DROP, Verb.STOLEN):
+    if verb in (Verb.DROP, Verb.STOLEN, Verb.TRAP):
         return ()
+    if place.half.is_software:
+        packet.require_checksums()
     if verb is Verb.PASS:
         return (Resubmit(Table.STACK),)
     if verb is Verb.GOTO_CHAIN:
-        return (
-            SetField(half.chain_field, verdict.chain),
-            *half.goto,
-            Resubmit(half.chain_table),
-        )
+        chain = SetField(place.half.chain_field, verdict.chain)
+        return (chain, *ONE_MORE_GOTO, Resubmit(place.half.chain_table))
+    if verb is Verb.RECLASSIFY:
+        return (*_FROM_THE_START, *ONE_MORE_GOTO, Resubmit(place.half.chain_table))
     raise Unsupported(f"{verb.name.lower()}: the testbed does not do this verb yet")
 
 
-def _ct_clear() -> tuple[RuleAction, ...]:
-    registers = (
-        fields.CT_STATE,
-        fields.CT_ZONE,
-        fields.MARK,
-        fields.LABEL,
-        fields.TUPLE_ID,
+def one_more(count: Field) -> tuple[RuleAction, ...]:
+    """Count up: as many ones from the lowest bit as there were times."""
+    return Move(count.part(0, count.bits - 1), count.part(1), count.bits - 1), SetField(
+        count, 1, 1
     )
-    return (TrackClear(), *(SetField(register, 0) for register in registers))
 
 
-def _tunnel_set(action: TunnelKeySet) -> tuple[RuleAction, ...]:
+ONE_MORE_GOTO = one_more(fields.GOTOS)
+_FROM_THE_START = (Move(fields.FIRST_CHAIN, fields.CHAIN, fields.CHAIN.bits),)
+
+FORGET_CONNECTION: tuple[RuleAction, ...] = (
+    TrackClear(),
+    *(
+        SetField(register, 0)
+        for register in (
+            fields.CT_STATE,
+            fields.CT_ZONE,
+            fields.MARK,
+            fields.LABEL,
+            fields.TUPLE_ID,
+        )
+    ),
+)
+
+
+def _tunnel_set(action: TunnelKeySet, packet: PacketSoFar) -> tuple[RuleAction, ...]:
     if action.dst_port not in (None, VXLAN_PORT):
         raise Unsupported(f"tunnel_key: dst_port: the tunnel device's is {VXLAN_PORT}")
     if not action.csum:
         raise Unsupported("tunnel_key: nocsum: the tunnel device always has a checksum")
     if action.tos is not None or action.ttl is not None:
         raise Unsupported("tunnel_key: tos and ttl: not supported by the testbed yet")
+    packet.tunnel_key = True
     four = isinstance(action.dst, IPv4Address)
     source = fields.TUN_IPV4_SRC if four else fields.TUN_IPV6_SRC
     target = fields.TUN_IPV4_DST if four else fields.TUN_IPV6_DST
@@ -269,13 +210,33 @@ _TUNNEL_UNSET: tuple[RuleAction, ...] = tuple(
 
 
 def _mirred(
-    action: Mirred, device_of: DeviceLookup, came_from: int, tunnel_set: bool
-) -> Output:
-    device = device_of(action.dev)
+    action: Mirred, place: Place, packet: PacketSoFar
+) -> tuple[RuleAction, ...]:
+    device = place.device_of(action.dev)
+    if place.half.is_software:
+        packet.require_checksums()
     if not action.egress:
-        raise Unsupported("mirred ingress: not supported by the testbed yet")
-    if device.kind is DeviceKind.TUNNEL and not tunnel_set:
+        entered = _to_ingress(device, place.profile)
+        return entered if action.redirect else (Clone(entered),)
+    if device.kind is DeviceKind.TUNNEL and not packet.tunnel_key:
         raise Unsupported(
             f"mirred to {device.name}: needs tunnel_key set before it in the filter"
         )
-    return Output(device.port, device.port == came_from)
+    return (Output(device.port, device.port == place.came_from),)
+
+
+def _to_ingress(device: Device, profile: Profile) -> tuple[RuleAction, ...]:
+    """The packet comes in at another device, in software and as if it were new.
+
+    Source: net/sched/act_mirred.c:tcf_mirred_forward
+    """
+    return (
+        *(() if profile.mirred_keeps_ct else FORGET_CONNECTION),
+        *(SetField(field, 0) for field in fields.OF_A_CLASSIFICATION),
+        *_ONE_MORE_INGRESS,
+        SetField(fields.IN_PORT, device.port),
+        Resubmit(Table.INGRESS),
+    )
+
+
+_ONE_MORE_INGRESS = one_more(fields.INGRESSES)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from controller import hardware, software
+from controller import hardware, refusals, software
 from controller.chains import Chains
 from controller.filters import Device, DeviceLookup
 from controller.priorities import Priorities, Rank
@@ -198,7 +198,7 @@ class InstalledFilters:
     def _check(self, filter_: Filter) -> None:
         if filter_.skip_hw:
             raise Unsupported(SKIPPED)
-        hardware.check(filter_, self._device_of, self._profile)
+        refusals.check(filter_, self._device_of, self._profile)
 
     def _hold(self, installed: InstalledFilter, chains: tuple[int, ...]) -> None:
         """Hold chains for a filter: all of them, or none and Unsupported."""
@@ -214,7 +214,7 @@ class InstalledFilters:
         port, priority = self._place(filter_)
         tag_of = self.chains.tag
         if not installed.in_hw:
-            return [hardware.punt_rule(filter_, port, priority, tag_of)]
+            return hardware.punt_rules(filter_, port, priority, tag_of)
         fte_id = installed.fte_ids[0] if installed.fte_ids else 0
         return hardware.rules(
             filter_, port, priority, fte_id, self._device_of, tag_of, self._profile
@@ -227,8 +227,10 @@ class InstalledFilters:
         return device.port, self._priorities[filter_.device, filter_.chain].of(rank)
 
     def _rank_of(self, filter_: Filter) -> Rank:
+        """Prio, then mask; and filters with ranges of ports as they were added."""
         block = self.classifier.block(filter_.device)
-        return filter_.prio, block.mask_rank(filter_)
+        order = filter_.id if filter_.match.ranges else 0
+        return filter_.prio, block.mask_rank(filter_), order
 
     def _rank(self, filter_: Filter) -> bool:
         """Give a filter a priority; True if others got new ones by that."""
@@ -242,7 +244,8 @@ class InstalledFilters:
         block = self.classifier.block(filter_.device)
         block.remove(filter_)
         place = filter_.device, filter_.chain
-        if place in self._priorities and not block.has_mask(filter_):
+        unused = filter_.match.ranges or not block.has_mask(filter_)
+        if place in self._priorities and unused:
             self._priorities[place].remove(rank)
             if not len(self._priorities[place]):
                 del self._priorities[place]

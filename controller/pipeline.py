@@ -26,13 +26,17 @@ from controller.fields import (
     CT_STATE,
     CT_ZONE,
     ETH_TYPE,
+    FIRST_CHAIN,
     FTE_ID,
     GOTOS,
     IN_PORT,
+    INGRESSES,
     IP_PROTO,
+    IP_TTL,
     LABEL,
     LABEL_BITS,
     MARK,
+    OF_A_CLASSIFICATION,
     OFFER,
     OVS_DNAT,
     OVS_SNAT,
@@ -45,6 +49,7 @@ from controller.fields import (
 )
 from controller.rules import (
     CopyToController,
+    DecTtl,
     Match,
     Move,
     Output,
@@ -69,7 +74,6 @@ from offload.flower import (
 from offload.profile import DEFAULT, Profile
 
 OFPP_LOCAL = 0xFFFFFFFE
-_FIRST = 0xFFFF
 
 # ct() has run: its state moves to the registers, and is read from there only.
 READ_CONNTRACK: tuple[RuleAction, ...] = (
@@ -81,9 +85,14 @@ READ_CONNTRACK: tuple[RuleAction, ...] = (
 
 _FRESH_START = tuple(
     SetField(register, 0)
-    for register in (CT_STATE, CT_ZONE, MARK, LABEL, TUPLE_ID, FTE_ID, CHAIN, GOTOS)
+    for register in (
+        *(CT_STATE, CT_ZONE, MARK, LABEL, TUPLE_ID),
+        *OF_A_CLASSIFICATION,
+    )
 )
 
+MAX_INGRESSES = 4
+_FIRST = 0xFFFF
 _INVALID = 40
 _CLOSING = 30
 _OFFER = 20
@@ -98,7 +107,6 @@ def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
     """Every rule that is there before the first device and filter."""
     if not profile.invalid_is_tracked:
         yield _UNTRACK_INVALID
-    yield _too_many_gotos(profile.gotos)
     for table, actions in _TABLE_MISS.items():
         yield Rule(table, 0, (), actions)
     yield Rule(
@@ -107,6 +115,8 @@ def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
         (Match(CHAIN_TAG, 0),),
         (*_FRESH_START, Resubmit(Table.SW_CHAIN)),
     )
+    yield from _limit_rules(profile.gotos)
+    yield from _dec_ttl_rules()
     yield from _closing_rules()
     yield from _offer_rules()
     yield from _offer_again_rules()
@@ -125,6 +135,8 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.STACK: (Output(OFPP_LOCAL),),
     Table.CT_AGE: (),
     Table.OFFER_AGAIN: (),
+    Table.DEC_TTL: (),
+    Table.INGRESS: (Resubmit(Table.SW_CHAIN),),
 }
 
 
@@ -139,12 +151,6 @@ _UNTRACK_INVALID = Rule(
         Resubmit(Table.SW_POST_CT),
     ),
 )
-
-
-def _too_many_gotos(limit: int) -> Rule:
-    """Drop what went to one chain more.  Source: net/sched/cls_api.c:tcf_classify"""
-    one_more = 1 << limit
-    return Rule(Table.SW_CHAIN, _FIRST, (Match(GOTOS, one_more, one_more),), ())
 
 
 # Nothing goes there without matching; see Switch._credit.
@@ -165,6 +171,8 @@ def chain_rule(tag: int, chain: int) -> Rule:
         (Match(CHAIN_TAG, tag),),
         (
             SetField(CHAIN, chain),
+            SetField(FIRST_CHAIN, chain),
+            SetField(GOTOS, 0),
             SetField(FTE_ID, 0),
             SetField(TUPLE_ID, 0),
             Resubmit(Table.SW_CHAIN),
@@ -172,6 +180,28 @@ def chain_rule(tag: int, chain: int) -> Rule:
         Owner.CHAIN,
         tag,
     )
+
+
+def _limit_rules(max_gotos: int) -> Iterator[Rule]:
+    """Drop what goes round in circles.
+
+    Source: net/sched/cls_api.c:__tcf_classify, act_mirred.c:tcf_mirred_act
+    """
+    too_many = 1 << max_gotos
+    for table in (Table.HW_CHAIN, Table.SW_CHAIN):
+        yield Rule(table, _FIRST, (Match(GOTOS, too_many, too_many),), ())
+    too_many = 1 << MAX_INGRESSES
+    yield Rule(Table.INGRESS, 10, (Match(INGRESSES, too_many, too_many),), ())
+
+
+def _dec_ttl_rules() -> Iterator[Rule]:
+    """Add 255 to a TTL, which OVS does not where the sum would be 0 or 255."""
+    for eth_type in (ETH_P_IP, ETH_P_IPV6):
+        ip = Match(ETH_TYPE, eth_type)
+        yield Rule(Table.DEC_TTL, 10, (ip,), (DecTtl(),))
+        for ttl, less_one in ((1, 0), (0, 255)):
+            matches = (ip, Match(IP_TTL, ttl))
+            yield Rule(Table.DEC_TTL, 20, matches, (SetField(IP_TTL, less_one),))
 
 
 def _copy_once(told: int) -> tuple[RuleAction, ...]:

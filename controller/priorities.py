@@ -1,8 +1,10 @@
 """tc's order of filters as OpenFlow priorities.
 
 tc orders by prio, then by when a mask was first seen; OpenFlow has 16 bits.
-Each (prio, mask) of a chain gets a label between its neighbours', and the
-labels are spread anew when there is no room between two of them.
+Filters of one mask exclude each other, but for those with ranges of ports: they
+are tried as they were added.  Each (prio, mask, order) of a chain gets a label
+between its neighbours', and the labels are spread anew when there is no room
+between two of them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ LOWEST = 1
 HIGHEST = 0xFFFE
 _STEP = 16
 
-Rank = tuple[int, int]
+Rank = tuple[int, ...]
 
 
 class Priorities:

@@ -31,6 +31,8 @@ class Table(IntEnum):
     STACK = 9
     CT_AGE = 10
     OFFER_AGAIN = 11
+    DEC_TTL = 12
+    INGRESS = 13
 
 
 class Match(NamedTuple):
@@ -110,8 +112,42 @@ class TrackClear:
     """OVS's ct_clear."""
 
 
+@dataclass(frozen=True, slots=True)
+class PushVlan:
+    """Put a tag of this protocol in front; then its fields can be set."""
+
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """Take the first tag off."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecTtl:
+    """OVS's dec_ttl, which drops what has none left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Do this to a copy of the packet, registers and all."""
+
+    actions: tuple[RuleAction, ...]
+
+
 RuleAction = Union[
-    SetField, Move, Output, CopyToController, Resubmit, Track, TrackClear
+    SetField,
+    Move,
+    Output,
+    CopyToController,
+    Resubmit,
+    Track,
+    TrackClear,
+    PushVlan,
+    PopVlan,
+    DecTtl,
+    "Clone",
 ]
 
 

@@ -8,14 +8,14 @@ Source: net/sched/act_ct.c:tcf_ct_act, net/sched/cls_api.c:tcf_classify
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 from controller import fields
-from controller.filters import DeviceLookup, Half, match, plain_actions
+from controller.filters import DeviceLookup, Half, Place, plain_actions
+from controller.matches import alternatives
+from controller.rewriting import PacketSoFar
 from controller.rules import (
     Match,
-    Move,
     Owner,
     Rule,
     RuleAction,
@@ -24,25 +24,28 @@ from controller.rules import (
     Track,
     Translate,
 )
-from offload.actions import Action, Control, Ct, Gact, Masked, Nat, NatKind, Verb
+from offload.actions import (
+    Action,
+    Control,
+    Ct,
+    Gact,
+    Masked,
+    Nat,
+    NatKind,
+    Verb,
+    as_run,
+)
 from offload.cls_api import Filter
 from offload.errors import Unsupported
 from offload.flower import ETH_P_IP, ETH_P_IPV6
 from offload.profile import DEFAULT, Profile
 
-# As a register cannot count, its ones move up by a bit each time.
-ONE_MORE_GOTO: tuple[RuleAction, ...] = (
-    Move(fields.GOTOS, replace(fields.GOTOS, start=1), fields.GOTOS.bits - 1),
-    SetField(replace(fields.GOTOS, bits=1), 1),
-)
-SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, ONE_MORE_GOTO)
+SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, True)
 
 
 def ct_count(filter_: Filter) -> int:
     """How many fte_ids the filter's software rules need."""
-    return sum(
-        isinstance(action, Ct) and not action.clear for action in filter_.actions
-    )
+    return sum(_looks_up(action) for action in as_run(filter_.actions))
 
 
 def rules(
@@ -57,26 +60,23 @@ def rules(
 
     Raises Unsupported with the part that the switch cannot do.
     """
-    matches = (
-        Match(fields.IN_PORT, port),
-        Match(fields.CHAIN, filter_.chain),
-        *match(filter_.match),
-    )
+    place = Place(SOFTWARE, device_of, port, profile)
+    packet = PacketSoFar.of(filter_.match)
+    where = (Match(fields.IN_PORT, port), Match(fields.CHAIN, filter_.chain))
+    matches = [(*where, *each) for each in alternatives(filter_.match, filter_.device)]
     table, rule_priority = Table.SW_CHAIN, priority
     made = []
-    rest = filter_.actions
+    rest = as_run(filter_.actions)
     for fte_id in fte_ids:
         before, ct, rest = cut_at_ct(rest)
-        _needs_ip(filter_)
-        actions = (*_pipeline_of(before, port, device_of), *_ct(ct, fte_id, profile))
-        if table is Table.SW_POST_CT:
-            # OVS takes ct() only where the rule itself says that the packet is IP.
-            matches = (Match(fields.ETH_TYPE, filter_.protocol), *matches)
-        made.append(_rule(filter_, table, rule_priority, matches, actions))
-        matches = (Match(fields.FTE_ID, fte_id),)
+        _needs_ip(packet)
+        actions = (*_goes_on(before, place, packet), *_ct(ct, fte_id, profile))
+        made += [_rule(filter_, table, rule_priority, m, actions) for m in matches]
+        # OVS takes what writes a field only where the rule asks what it must.
+        matches = [(*packet.prerequisites(), Match(fields.FTE_ID, fte_id))]
         table, rule_priority = Table.SW_POST_CT, 10
-    last = plain_actions(rest, SOFTWARE, device_of, port)
-    made.append(_rule(filter_, table, rule_priority, matches, last))
+    last = plain_actions(rest, place, packet)
+    made += [_rule(filter_, table, rule_priority, m, last) for m in matches]
     return made
 
 
@@ -85,13 +85,9 @@ def cut_at_ct(
 ) -> tuple[tuple[Action, ...], Ct, tuple[Action, ...]]:
     """The actions before the first ct that looks up, it, and what follows.
 
-    A ct with a verdict of its own ends with it: the rest never runs.
+    A ct with a verdict of its own ends with it.
     """
-    at = next(
-        at
-        for at, action in enumerate(actions)
-        if isinstance(action, Ct) and not action.clear
-    )
+    at = next(at for at, action in enumerate(actions) if _looks_up(action))
     ct = cast(Ct, actions[at])
     rest = actions[at + 1 :]
     if ct.control.verb is not Verb.PIPE:
@@ -99,17 +95,21 @@ def cut_at_ct(
     return actions[:at], ct, rest
 
 
-def _pipeline_of(
-    before: tuple[Action, ...], port: int, device_of: DeviceLookup
+def _looks_up(action: Action) -> bool:
+    return isinstance(action, Ct) and not action.clear
+
+
+def _goes_on(
+    before: tuple[Action, ...], place: Place, packet: PacketSoFar
 ) -> tuple[RuleAction, ...]:
-    if any(action.control.verb is not Verb.PIPE for action in before):
-        raise Unsupported("an action with a verdict stands before ct: ct never runs")
     stolen = Gact(Control(Verb.STOLEN))
-    return plain_actions((*before, stolen), SOFTWARE, device_of, port)
+    done = plain_actions((*before, stolen), place, packet)
+    packet.require_checksums()
+    return done
 
 
-def _needs_ip(filter_: Filter) -> None:
-    if filter_.protocol not in (ETH_P_IP, ETH_P_IPV6):
+def _needs_ip(packet: PacketSoFar) -> None:
+    if packet.eth_type not in (ETH_P_IP, ETH_P_IPV6):
         raise Unsupported("action ct: the filter's protocol must be ip or ipv6")
 
 

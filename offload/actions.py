@@ -8,7 +8,8 @@ Source: include/net/tc_act/*.h, net/sched/act_*.c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import Enum, Flag
 from ipaddress import IPv4Address, IPv6Address
 from typing import Union
@@ -239,3 +240,31 @@ class Gact:
 Vlan = Union[VlanPush, VlanPop, VlanModify]
 TunnelKey = Union[TunnelKeySet, TunnelKeyUnset]
 Action = Union[Ct, TunnelKey, Pedit, Csum, Skbedit, Vlan, Mirred, Gact]
+
+MAX_ACTIONS = 32
+
+
+def as_run(actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """The actions in the order they run; all but the last one go on.
+
+    A jump starts the list again behind its first actions; a faulty one, or the
+    32nd, passes the packet.  Source: net/sched/act_api.c:tcf_action_exec
+    """
+    return tuple(_as_run(actions))
+
+
+def _as_run(actions: tuple[Action, ...]) -> Iterator[Action]:
+    at, jumps_left = 0, MAX_ACTIONS
+    while at < len(actions):
+        action = actions[at]
+        at += 1
+        if action.control.verb is not Verb.JUMP:
+            yield action
+            if action.control.verb is not Verb.PIPE:
+                return
+            continue
+        at, jumps_left = action.control.skip, jumps_left - 1
+        if not 0 < at <= len(actions) or not jumps_left:
+            yield replace(action, control=PASS)
+            return
+        yield replace(action, control=PIPE)

@@ -21,12 +21,16 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 from controller.openflow import ryu_compat  # noqa: F401 (before Ryu)
 from controller.rules import (
     AddRule,
+    Clone,
     CopyToController,
+    DecTtl,
     DeleteRule,
     Match,
     Move,
     Output,
     Owner,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -38,6 +42,8 @@ from controller.rules import (
 
 PROTOCOL = ProtocolDesc(version=ofp.OFP_VERSION)
 COPY_BYTES = 128  # Ethernet, IPv6 and TCP headers with room for a tag
+_NX_CLONE = 42
+_NX_CLONE_PAD = 6
 _NX_CT_COMMIT = 1
 _NX_CT_FORCE = 2
 _NO_RECIRCULATION = 0xFF
@@ -50,9 +56,18 @@ OWNER_MASK = 0xFF << _ID_BITS
 EPOCH_SHIFT = 56
 EPOCH_MASK = 0xFF << EPOCH_SHIFT
 
-_MACS = frozenset(("eth_src", "eth_dst"))
+_MACS = frozenset(("eth_src", "eth_dst", "arp_sha", "arp_tha"))
 _IPV4S = frozenset(
-    ("ipv4_src", "ipv4_dst", "tun_ipv4_src", "tun_ipv4_dst", "ct_nw_src", "ct_nw_dst")
+    (
+        "ipv4_src",
+        "ipv4_dst",
+        "tun_ipv4_src",
+        "tun_ipv4_dst",
+        "ct_nw_src",
+        "ct_nw_dst",
+        "arp_spa",
+        "arp_tpa",
+    )
 )
 _IPV6S = frozenset(
     (
@@ -218,6 +233,22 @@ def actions(rule_actions: Iterable[RuleAction]) -> Iterator[Any]:
             yield _track(action)
         elif isinstance(action, TrackClear):
             yield parser.NXActionCTClear()
+        elif isinstance(action, PushVlan):
+            yield parser.OFPActionPushVlan(action.protocol)
+        elif isinstance(action, PopVlan):
+            yield parser.OFPActionPopVlan()
+        elif isinstance(action, DecTtl):
+            yield parser.OFPActionDecNwTtl()
+        else:
+            yield _clone(action)
+
+
+def _clone(action: Clone) -> Any:
+    """Ryu does not know this one.  Source: OVS lib/ofp-actions.c (NXAST_CLONE)"""
+    nested = bytearray()
+    for each in actions(action.actions):
+        each.serialize(nested, len(nested))
+    return parser.NXActionUnknown(_NX_CLONE, bytearray(_NX_CLONE_PAD) + nested)
 
 
 def _move(action: Move) -> Any:

@@ -16,11 +16,15 @@ from dataclasses import dataclass, field
 from controller import fields
 from controller.fields import Field, ovs_ct_state
 from controller.rules import (
+    Clone,
     CopyToController,
+    DecTtl,
     Match,
     Move,
     Output,
     Owner,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -36,6 +40,8 @@ from tests.unit.controller.read_back import FlowMod
 
 ADD, DELETE, DELETE_STRICT = 0, 3, 4
 _DEFAULT_BYTES = 1000
+
+_INNER_VLAN = "inner_vlan"
 
 Packet = dict[str, int]
 Place = tuple[Table, int, tuple[tuple[str, int, int], ...]]
@@ -292,6 +298,15 @@ class FakeTable:
                 self._enter(action.table, packet, walk)
             elif isinstance(action, Track):
                 self._track(action, packet, walk)
+            elif isinstance(action, Clone):
+                self._run(action.actions, packet.copy(), walk)
+            elif isinstance(action, PushVlan):
+                packet[_INNER_VLAN] = get(packet, fields.VLAN_VID)
+                put(packet, fields.VLAN_VID, fields.VLAN_PRESENT)
+            elif isinstance(action, PopVlan):
+                put(packet, fields.VLAN_VID, packet.pop(_INNER_VLAN, 0))
+            elif isinstance(action, DecTtl):
+                put(packet, fields.IP_TTL, get(packet, fields.IP_TTL) - 1)
             else:
                 assert isinstance(action, TrackClear)
                 for each in _CONNTRACK_FIELDS:

@@ -17,11 +17,15 @@ from controller import fields
 from controller.fields import Field
 from controller.openflow import encode
 from controller.rules import (
+    Clone,
     CopyToController,
+    DecTtl,
     Match,
     Move,
     Output,
     Owner,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -162,6 +166,8 @@ def plain_actions(actions: Iterable[RuleAction]) -> tuple[object, ...]:
         elif isinstance(action, Move):
             ends = [(end.oxm, end.start) for end in (action.source, action.target)]
             done.append(("move", *ends, action.bits))
+        elif isinstance(action, Clone):
+            done.append(("clone", plain_actions(action.actions)))
         elif isinstance(action, Output):
             done.append(("output", "in_port" if action.in_port else action.port))
         elif isinstance(action, Track):
@@ -203,7 +209,7 @@ def _number(name: str, value: int | str) -> int:
     """Ryu writes addresses out."""
     if isinstance(value, int):
         return value
-    if name.startswith("eth_"):
+    if name.startswith(("eth_", "arp_sha", "arp_tha")):
         return int(value.replace(":", ""), 16)
     return int(ip_address(value))
 
@@ -260,7 +266,22 @@ def _nat(action: Any) -> Any:
     )
 
 
+def _clone(action: Any) -> Clone:
+    """Ryu leaves it as it came: six bytes of padding, then actions."""
+    assert action._subtype == 42
+    data, at, nested = bytes(action.data), 6, []
+    while at < len(data):
+        each = parser.OFPAction.parser(data, at)
+        nested.append(_action(each))
+        at += each.len
+    return Clone(tuple(nested))
+
+
 _READ: dict[type, Any] = {
+    parser.NXActionUnknown: _clone,
+    parser.OFPActionPushVlan: lambda action: PushVlan(action.ethertype),
+    parser.OFPActionPopVlan: lambda _: PopVlan(),
+    parser.OFPActionDecNwTtl: lambda _: DecTtl(),
     parser.NXActionRegLoad: _load,
     parser.NXActionRegMove: _move,
     parser.NXActionResubmitTable: lambda action: Resubmit(Table(action.table_id)),

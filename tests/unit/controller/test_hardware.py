@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller import fields, hardware
+from controller import fields, hardware, refusals
+from controller.filters import ONE_MORE_GOTO
 from controller.rules import (
     Match,
     Output,
@@ -35,7 +36,7 @@ MIRROR = "action mirred egress mirror dev ens1f0_1"
 
 
 def rules(filter_: Filter, fte_id: int = 0) -> list[Rule]:
-    hardware.check(filter_, device_of)
+    refusals.check(filter_, device_of)
     return hardware.rules(filter_, 1, 500, fte_id, device_of, TAGS.__getitem__)
 
 
@@ -53,11 +54,13 @@ def test_letters_first_filter_is_a_pre_ct_and_a_post_ct_rule() -> None:
         SetField(fields.ZONE, 0),
         Resubmit(Table.HW_CT),
     )
-    goto_2 = (SetField(fields.CHAIN_TAG, TAGS[2]), Resubmit(Table.HW_CHAIN))
+    tag = SetField(fields.CHAIN_TAG, TAGS[2])
+    goto_2 = (tag, *ONE_MORE_GOTO, Resubmit(Table.HW_CHAIN))
+    hit = (IPV4[0], Match(fields.FTE_ID, 9))
     mine = (Owner.FILTER, filter_.id, True)
     assert rules(filter_, 9) == [
         Rule(Table.HW_CHAIN, 500, at(0, vm1, untracked), to_ct, *mine),
-        Rule(Table.HW_POST_CT, 10, (Match(fields.FTE_ID, 9),), goto_2, *mine),
+        Rule(Table.HW_POST_CT, 10, hit, goto_2, *mine),
     ]
     assert hardware.chains_used(filter_) == (0, 2)
 
@@ -101,7 +104,7 @@ def test_a_goto_of_any_actions_verb_is_tagged() -> None:
 
 def test_a_software_filter_leaves_a_punt_rule() -> None:
     filter_ = prepared(LETTER[1])
-    punt = hardware.punt_rule(filter_, 1, 500, TAGS.__getitem__)
+    [punt] = hardware.punt_rules(filter_, 1, 500, TAGS.__getitem__)
     assert punt.matches == at(TAGS[2], Match(fields.CT_STATE, 0x21, 0x21))
     assert punt.actions == (Resubmit(Table.HW_MISS),)
     assert (punt.owner, punt.owner_id) == (Owner.PUNT, filter_.id)
@@ -175,7 +178,7 @@ def test_a_software_filter_leaves_a_punt_rule() -> None:
 )
 def test_what_hardware_refuses_in_mlx5s_words(line: str, reason: str) -> None:
     with pytest.raises(Unsupported) as refused:
-        hardware.check(flower(line), device_of)
+        refusals.check(flower(line), device_of)
     assert str(refused.value) == reason
 
 
@@ -194,7 +197,7 @@ def test_what_hardware_refuses_in_mlx5s_words(line: str, reason: str) -> None:
     ],
 )
 def test_what_hardware_takes(line: str) -> None:
-    hardware.check(flower(line), device_of)
+    refusals.check(flower(line), device_of)
 
 
 @pytest.mark.parametrize(
@@ -206,13 +209,13 @@ def test_what_hardware_takes(line: str) -> None:
     ],
 )
 def test_what_a_later_generation_takes(line: str) -> None:
-    hardware.check(flower(line), device_of, MLX5_6_1)
+    refusals.check(flower(line), device_of, MLX5_6_1)
 
 
 @pytest.mark.parametrize("flag", ["new", "rel", "inv"])
 def test_what_a_later_generation_refuses(flag: str) -> None:
     with pytest.raises(Unsupported) as refused:
-        hardware.check(flower(f"ct_state +trk+{flag} {REDIRECT}"), device_of, MLX5_6_1)
+        refusals.check(flower(f"ct_state +trk+{flag} {REDIRECT}"), device_of, MLX5_6_1)
     assert str(refused.value) == f"matching on ct_state +{flag} isn't supported"
 
 

@@ -92,10 +92,10 @@ def test_the_switch_has_what_is_to_be_there() -> None:
         # hardware refuses, and software may not
         "prio 1 chain 3 proto ip flower skip_sw ct_state +trk+new action goto chain 2",
         # neither half can do this
-        f"prio 1 chain 3 proto ip flower ip_ttl 3/7 {REDIRECT}",
-        "prio 1 chain 3 proto ip flower action trap",
+        f"prio 1 chain 3 proto ip flower enc_tos 3 {REDIRECT}",
+        "prio 1 chain 3 proto ip flower action continue",
         # the same, where only hardware is to have it
-        f"prio 1 chain 3 proto ip flower skip_sw ip_ttl 3/7 {REDIRECT}",
+        f"prio 1 chain 3 proto ip flower skip_sw enc_tos 3 {REDIRECT}",
         "prio 1 chain 3 proto ip flower skip_sw action tunnel_key set src_ip 0.0.0.0"
         " dst_ip 7.7.7.8 id 98 tos 4 action mirred egress redirect dev vxlan0",
         # it is there already
@@ -119,7 +119,7 @@ def test_a_failed_add_between_two_prios_leaves_their_order() -> None:
         )
     bed.add(f"{ADD}prio 1 proto ip flower dst_ip 10.0.0.99 {REDIRECT}")
     for prio in range(900, 850, -1):
-        assert bed.tc(f"{ADD}prio {prio} proto ip flower ip_ttl 3/7 {REDIRECT}").code
+        assert bed.tc(f"{ADD}prio {prio} proto ip flower enc_tos 3 {REDIRECT}").code
         in_order(bed)
         bed.add(
             f"{ADD}prio {prio} proto ip flower dst_ip 10.0.1.{prio - 800} {REDIRECT}"

@@ -61,7 +61,7 @@ def test_at_an_end_there_is_room_for_many(step: int) -> None:
 
 def test_between_two_the_room_runs_out_and_all_are_spread() -> None:
     """Each rank goes between the last and the first: their gap is halved each time."""
-    priorities, ranks, moved = Priorities(), {(0, 0)}, 0
+    priorities, ranks, moved = Priorities(), set[Rank]({(0, 0)}), 0
     priorities.add((0, 0))
     for prio in range(100, 0, -1):
         ranks.add((prio, 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller import fields, software
+from controller import fields, filters, software
 from controller.rules import (
     Match,
     Output,
@@ -31,7 +31,7 @@ ENCAP = (
     Output(3),
 )
 IPV4 = (Match(fields.ETH_TYPE, 0x0800), Match(fields.VLAN_VID, 0))
-GOTO_2 = (SetField(fields.CHAIN, 2), *software.ONE_MORE_GOTO, Resubmit(Table.SW_CHAIN))
+GOTO_2 = (SetField(fields.CHAIN, 2), *filters.ONE_MORE_GOTO, Resubmit(Table.SW_CHAIN))
 
 
 def rules(filter_: Filter, *fte_ids: int) -> list[Rule]:
@@ -64,7 +64,7 @@ def test_letters_first_filter_asks_conntrack_and_goes_to_chain_2() -> None:
     mine = (Owner.FILTER, filter_.id, True)
     assert rules(filter_, 9) == [
         Rule(Table.SW_CHAIN, 500, at(0, vm1, untracked), ask, *mine),
-        Rule(Table.SW_POST_CT, 10, (Match(fields.FTE_ID, 9),), GOTO_2, *mine),
+        Rule(Table.SW_POST_CT, 10, (IPV4[0], Match(fields.FTE_ID, 9)), GOTO_2, *mine),
     ]
 
 
@@ -144,7 +144,7 @@ def test_each_ct_has_its_own_rest() -> None:
     )
     ip = Match(fields.ETH_TYPE, ETH_P_IP)  # OVS wants it where ct() is
     assert two.matches == (ip, Match(fields.FTE_ID, 7))
-    assert three.matches == (Match(fields.FTE_ID, 8),)
+    assert three.matches == (ip, Match(fields.FTE_ID, 8))
     assert SetField(fields.ZONE, 2) in two.actions
 
 
@@ -160,9 +160,9 @@ def test_a_verdict_of_ct_itself_ends_the_list() -> None:
     assert rules(filter_, 9)[1].actions == GOTO_2
 
 
-def test_what_stands_before_ct_must_go_on() -> None:
-    with pytest.raises(Unsupported, match="ct never runs"):
-        rules(flower("action drop action ct pipe action drop"), 9)
+def test_behind_a_verdict_no_ct_runs() -> None:
+    [rule] = rules(flower("action drop action ct pipe action drop"))
+    assert rule.actions == ()
 
 
 def test_ct_is_for_ip() -> None:

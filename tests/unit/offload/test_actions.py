@@ -2,14 +2,20 @@
 
 from ipaddress import IPv4Address
 
+import pytest
+
 from offload.actions import (
+    DROP,
+    MAX_ACTIONS,
     PASS,
     PIPE,
     STOLEN,
+    Action,
     Checksums,
     Control,
     Csum,
     Ct,
+    Gact,
     Header,
     Mirred,
     Munge,
@@ -21,6 +27,7 @@ from offload.actions import (
     VlanModify,
     VlanPop,
     VlanPush,
+    as_run,
 )
 
 ANY = IPv4Address("0.0.0.0")
@@ -49,3 +56,35 @@ def test_a_munge_keeps_what_tc_prints_and_tells_what_changes() -> None:
     ttl = Munge(Header.IP4, 8, 0x40000000, 0x00FFFFFF)
     assert ttl.mask == 0xFF000000
     assert Munge(Header.ETH, 0, 0xFFFFFFFF, 0xFFFFFFFF).mask == 0, "inverted only"
+
+
+def jump(skip: int) -> Gact:
+    return Gact(Control(Verb.JUMP, skip=skip))
+
+
+ON, STOP = VlanPop(), Gact(DROP)
+
+
+@pytest.mark.parametrize(
+    ("actions", "run"),
+    [
+        ((), ()),
+        ((ON, ON), (ON, ON)),
+        ((ON, STOP, ON), (ON, STOP)),
+        ((ON, jump(3), STOP, ON), (ON, Gact(PIPE), ON)),
+        ((jump(1), ON, STOP), (Gact(PIPE), ON, STOP)),
+        ((ON, jump(2)), (ON, Gact(PIPE))),
+        ((ON, jump(0), ON), (ON, Gact(PASS))),
+        ((ON, jump(4), ON), (ON, Gact(PASS))),
+    ],
+)
+def test_actions_run_in_order_and_a_jump_starts_again_behind_some(
+    actions: tuple[Action, ...], run: tuple[Action, ...]
+) -> None:
+    assert as_run(actions) == run
+
+
+def test_who_jumps_in_circles_passes_the_packet() -> None:
+    circle = (Gact(PIPE), ON, jump(1))
+    run = as_run(circle)
+    assert run[-1] == Gact(PASS) and run.count(ON) == MAX_ACTIONS
