@@ -17,7 +17,7 @@ from ryu.ofproto import ofproto_v1_3
 
 from controller.hypervisor import Config, Hypervisor
 from controller.lost import LostConnections
-from controller.openflow import decode, entries
+from controller.openflow import entries
 from controller.ovs import OvsError
 from controller.switch import Switch
 
@@ -32,7 +32,6 @@ class Driver(RyuApp):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        decode.take_raw()
         entries.make_templates()
         self.switches: dict[str, Switch] = {}
         self._by_dpid: dict[int, Switch] = {}
@@ -70,44 +69,6 @@ class Driver(RyuApp):
             switch.hypervisor.port_appeared(port.name.decode(), port.port_no)
             switch.flush_soon()
             switch.ports_changed()
-
-    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
-    def _packet_in(self, event: Any) -> None:
-        switch = self._switch(event)
-        packet = decode.packet_in(event.msg.buf)
-        if switch is not None and packet is not None:
-            switch.hypervisor.packet(packet)
-            switch.flush_soon()
-
-    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
-    def _flow_removed(self, event: Any) -> None:
-        switch = self._switch(event)
-        if switch is not None:
-            removed = decode.removed(event.msg.buf)
-            switch.hypervisor.removed(removed, time.monotonic())
-            switch.flush_soon()
-
-    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
-    def _error(self, event: Any) -> None:
-        switch = self._switch(event)
-        if switch is not None:
-            message = event.msg
-            failed = decode.error(message.type, message.code, bytes(message.data))
-            LOG.error("%s: %s", switch.hypervisor.config.name, failed)
-            switch.hypervisor.failed(failed)
-            switch.flush_soon()
-
-    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
-    def _flow_stats(self, event: Any) -> None:
-        switch = self._switch(event)
-        if switch is not None:
-            switch.counted(event.msg.xid, event.msg.buf)
-
-    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
-    def _barrier(self, event: Any) -> None:
-        switch = self._switch(event)
-        if switch is not None:
-            switch.answered(event.msg.xid)
 
     def _switch(self, event: Any) -> Switch | None:
         """The switch an event came from, while that connection is the current one."""

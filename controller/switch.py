@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import eventlet
@@ -23,7 +24,7 @@ from controller.openflow import decode, encode, messages
 from controller.openflow.decode import Counted
 from controller.ovs import Ovs, OvsError
 from controller.pipeline import UNUSED_RULE
-from controller.rules import AddRule, DeleteEntry, DeleteRule, Owner
+from controller.rules import AddEntry, AddRule, DeleteEntry, DeleteRule, Message, Owner
 
 LOG = logging.getLogger("ct_offload")
 _TIMEOUT_S = 10.0
@@ -45,7 +46,14 @@ class Switch:
         self.ovs = Ovs(hypervisor.config.ovs_dir)
         self._xids = itertools.count(_FIRST_XID)
         self._waiting: dict[int, eventlet.event.Event] = {}
-        self._counted: dict[int, list[Counted]] = {}
+        self._parts: dict[int, list[Counted]] = {}
+        self._take = {
+            messages.PACKET_IN: self._copy,
+            messages.REMOVED: self._removed,
+            messages.ERROR: self._failed,
+            messages.STATS: self._counted,
+            messages.BARRIER: self._answered,
+        }
         self._zones: set[int] = set()
         self._flushing = False
         self.installed = False
@@ -53,10 +61,12 @@ class Switch:
     def connected(self, datapath: Any) -> None:
         """A connection came up: tell it everything."""
         self.datapath = datapath
+        datapath.socket.deliver = self._received
         eventlet.spawn_n(self._bring_up)
 
     def disconnected(self) -> None:
         """The connection is gone: nobody waits for it any longer."""
+        self.datapath.socket.deliver = None
         self.datapath = None
         self.installed = False
         for waiting in list(self._waiting.values()):
@@ -71,9 +81,11 @@ class Switch:
 
     def flush(self) -> None:
         """Send the outbox; without a connection it is told at the next one."""
-        outbox = self.hypervisor.take_outbox()
-        if outbox and self.datapath is not None:
-            self.datapath.send(messages.encoded(self.hypervisor.epoch, outbox))
+        self._send(self.hypervisor.take_outbox())
+
+    def _send(self, told: Sequence[Message]) -> None:
+        if told and self.datapath is not None:
+            self.datapath.send(messages.encoded(self.hypervisor.epoch, told))
 
     def settled(self) -> None:
         """Send the outbox and wait until packets follow it.
@@ -115,18 +127,55 @@ class Switch:
             self.ovs.prepare_zone(zone)
             self._zones.add(zone)
 
-    def counted(self, xid: int, buf: bytes) -> None:
+    def _received(self, said: list[bytes]) -> None:
+        """What came of that which comes by the thousand; answers go at once.
+
+        New entries overtake removals that wait for their counters: they are of
+        ids that nothing there has, so only that they come early is seen.
+        """
+        outbox = self.hypervisor.outbox
+        waiting = self.hypervisor.take_outbox()
+        for message in said:
+            try:
+                self._take[message[1]](message)
+            except Exception:  # noqa: B902 (one message must not end the connection)
+                LOG.exception("%s: %s", self.hypervisor.config.name, message.hex())
+        first = [each for each in outbox if isinstance(each, AddEntry)]
+        self._send(first)
+        outbox[:] = waiting + [
+            each for each in outbox if not isinstance(each, AddEntry)
+        ]
+        self.flush_soon()
+
+    def _copy(self, message: bytes) -> None:
+        packet = decode.packet_in(message)
+        if packet is not None:
+            self.hypervisor.packet(packet)
+
+    def _removed(self, message: bytes) -> None:
+        self.hypervisor.removed(decode.removed(message), time.monotonic())
+
+    def _failed(self, message: bytes) -> None:
+        failed = decode.error(message)
+        LOG.error("%s: %s", self.hypervisor.config.name, failed)
+        self.hypervisor.failed(failed)
+
+    def _counted(self, message: bytes) -> None:
         """A part of the answer to ``counters``, or what an entry counted."""
-        part, more = decode.flow_stats(buf)
+        part, more = decode.flow_stats(message)
+        xid = decode.xid(message)
         if not xid:
             for each in part:
                 self.hypervisor.counted(each)
             return
-        self._counted.setdefault(xid, []).extend(part)
+        self._parts.setdefault(xid, []).extend(part)
         if not more:
-            self.answered(xid, self._counted.pop(xid))
+            self._answer(xid, self._parts.pop(xid))
 
-    def answered(self, xid: int, answer: Any = None) -> None:
+    def _answered(self, message: bytes) -> None:
+        self._answer(decode.xid(message), None)
+
+    def _answer(self, xid: int, answer: Any) -> None:
         """An answer to a request of ours."""
         waiting = self._waiting.pop(xid, None)
         if waiting is not None:

@@ -1,6 +1,7 @@
 """The only room that builds or reads OpenFlow (1.3 with OVS's extensions).
 
 ryu_compat.py   makes Ryu 4.34 run on today's eventlet, over Unix sockets
+channel.py      takes what comes by the thousand out of Ryu's stream
 encode.py       messages -> bytes: rules through Ryu's classes
 entries.py      a connection's rules -> bytes, from templates
 decode.py       packet-ins, removals and errors -> values

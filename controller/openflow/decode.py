@@ -1,17 +1,16 @@
 """What the switch says, as values.
 
-Packet copies, removals and counters come by the thousand, so their bytes are
-read here and Ryu is told to leave them as they are (``take_raw``).
+Packet copies, removals and counters come by the thousand, so they are read here
+and Ryu never sees them (``channel.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ryu.ofproto import ofproto_v1_3 as ofp
-from ryu.ofproto import ofproto_v1_3_parser as parser
 
 from controller.fields import LABEL_BITS, flower_ct_state
 from controller.openflow import encode
@@ -29,6 +28,7 @@ _STATS = Struct("!HBxIIHHHHxxxxQQQ")
 _MULTIPART = Struct("!HHxxxx")
 _OXM = Struct("!HBB")
 _PORTS = Struct("!HH")
+_ERROR = Struct("!HH")
 _NXM_1 = 0x0001
 _IPV6_HEADER_BYTES = 40
 _READ_BYTES = {IPPROTO_TCP: 14, IPPROTO_UDP: 4}
@@ -75,33 +75,6 @@ class Failed(NamedTuple):
     code: int
     owner: int | None
     owner_id: int
-
-
-def take_raw() -> None:
-    """Make Ryu hand over packet-ins, removals and flow counters unparsed."""
-    parsers = parser._MSG_PARSERS  # noqa: SLF001 (Ryu has no public way)
-    parsers[ofp.OFPT_PACKET_IN] = _raw(parser.OFPPacketIn)
-    parsers[ofp.OFPT_FLOW_REMOVED] = _raw(parser.OFPFlowRemoved)
-    general = parsers[ofp.OFPT_MULTIPART_REPLY]
-    counters = _raw(parser.OFPFlowStatsReply)
-
-    def multipart(*received: Any) -> Any:
-        kind, _ = _MULTIPART.unpack_from(received[5], _HEADER_BYTES)
-        return (counters if kind == ofp.OFPMP_FLOW else general)(*received)
-
-    parsers[ofp.OFPT_MULTIPART_REPLY] = multipart
-
-
-def _raw(message_class: Any) -> Any:
-    def parse(
-        datapath: Any, version: int, kind: int, length: int, xid: int, buf: bytes
-    ) -> Any:
-        message = message_class(datapath)
-        message.set_headers(version, kind, length, xid)
-        message.set_buf(buf)
-        return message
-
-    return parse
 
 
 def packet_in(buf: bytes) -> TrackedPacket | None:
@@ -213,10 +186,17 @@ def _counted(buf: bytes) -> Iterator[Counted]:
         at += length
 
 
-def error(kind: int, code: int, data: bytes) -> Failed:
-    """An error message; ``data`` begins with the message that failed."""
+def error(buf: bytes) -> Failed:
+    """An error message, which quotes the beginning of the one that failed."""
+    kind, code = _ERROR.unpack_from(buf, _HEADER_BYTES)
+    data = buf[_HEADER_BYTES + _ERROR.size :]
     is_flow_mod = len(data) >= 16 and data[1] == ofp.OFPT_FLOW_MOD
     if not is_flow_mod:
         return Failed(kind, code, None, 0)
     owner, owner_id = encode.owner_of(int.from_bytes(data[8:16], "big"))
     return Failed(kind, code, owner, owner_id)
+
+
+def xid(buf: bytes) -> int:
+    """Which request a message answers."""
+    return int.from_bytes(buf[4:8], "big")

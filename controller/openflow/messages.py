@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ryu.ofproto import ofproto_v1_3 as ofp
+
 from controller.openflow import conntrack, encode, entries
 from controller.rules import (
     AckBoth,
@@ -22,6 +24,13 @@ from controller.rules import (
     RestoreConnection,
     WatchEntry,
 )
+
+# The types of what is read without Ryu (channel.py): a message's second byte.
+PACKET_IN = ofp.OFPT_PACKET_IN
+REMOVED = ofp.OFPT_FLOW_REMOVED
+ERROR = ofp.OFPT_ERROR
+STATS = ofp.OFPT_MULTIPART_REPLY
+BARRIER = ofp.OFPT_BARRIER_REPLY
 
 
 def _delete_stale(message: DeleteStale) -> bytes:

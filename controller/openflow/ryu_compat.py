@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import warnings
 from typing import Any
 
@@ -24,9 +23,11 @@ _POLL_S = 0.005
 if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
     eventlet.wsgi.ALREADY_HANDLED = object()
 
-# pylint: disable=wrong-import-position
 from ryu.lib import type_desc  # noqa: E402
 from ryu.ofproto import nicira_ext, ofproto_v1_3, oxm_fields  # noqa: E402
+
+# pylint: disable=wrong-import-position
+from controller.openflow.channel import Channel  # noqa: E402
 
 # The original tuple of a tracked packet.  Source: OVS meta-flow.h (NXM_NX 119-125)
 _CT_TUPLE_FIELDS = [
@@ -85,7 +86,7 @@ def start_app(app_name: str, openflow_path: str) -> dict[str, Any]:
     cfg.CONF.set_override("ofp_tcp_listen_port", 1)
     serve = controller.datapath_connection_factory
     controller.datapath_connection_factory = lambda channel, address: serve(
-        UnixChannel(channel), address
+        Channel(channel), address
     )
     manager = AppManager.get_instance()
     manager.load_apps([app_name])
@@ -93,18 +94,3 @@ def start_app(app_name: str, openflow_path: str) -> dict[str, Any]:
     while not os.path.exists(openflow_path):
         eventlet.sleep(_POLL_S)
     return dict(manager.applications)
-
-
-class UnixChannel:
-    """A Unix stream socket that lets Ryu set TCP options in vain."""
-
-    def __init__(self, channel: Any) -> None:
-        self._channel = channel
-
-    def setsockopt(self, level: int, *option: Any) -> None:
-        """Set an option, unless it is TCP's."""
-        if level != socket.IPPROTO_TCP:
-            self._channel.setsockopt(level, *option)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
