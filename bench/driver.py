@@ -80,7 +80,7 @@ def _offload(switch: Switch, flows: list[FlowTuple]) -> None:
     packet = switch.hypervisor.packet
     for at in range(0, len(flows), _BATCH):
         for flow in flows[at : at + _BATCH]:
-            packet(TrackedPacket(0, _ESTABLISHED, 0, 0, flow, flow))
+            packet(TrackedPacket(0, _ESTABLISHED, 0, 0, flow, flow), time.monotonic())
         switch.flush()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from controller.fields import LABEL_BITS, TOLD_CLOSING, TOLD_ESTABLISHED
+from controller.fields import LABEL_BITS, Told
 from offload.conntrack import PROTOCOL_NAMES, FlowTuple
 
 _NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()}
@@ -20,7 +20,7 @@ Appctl = Callable[..., str]
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection; ``told`` and ``closing`` say what act_ct was told of it."""
+    """A connection; ``told`` is what act_ct was told of it."""
 
     proto: str
     original: FlowTuple
@@ -30,8 +30,7 @@ class Connection:
     label: int
     state: str
     timeout_s: int | None
-    told: bool = False
-    closing: bool = False
+    told: Told = Told.NOTHING
 
     @property
     def key(self) -> tuple[int, FlowTuple]:
@@ -68,8 +67,7 @@ def parse(text: str) -> Connection | None:
         label & ((1 << LABEL_BITS) - 1),
         states.get("state_orig") or states.get("state", ""),
         int(timeout) if timeout else None,
-        bool(label >> TOLD_ESTABLISHED & 1),
-        bool(label >> TOLD_CLOSING & 1),
+        Told(label >> LABEL_BITS),
     )
 
 

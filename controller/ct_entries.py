@@ -19,8 +19,11 @@ from controller.rules import (
     WatchEntry,
 )
 from offload.conntrack import Direction, FlowTuple
-from offload.flow_table import Command, FlowEntry, FlowEvent
+from offload.errors import Unsupported
+from offload.flow_table import Command, FlowEntry, FlowEvent, Taken
 from offload.flower import IPPROTO_TCP
+
+UNREPLIED = "no reply was seen: the ct table has established connections only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +48,19 @@ class CtEntries:
         self._outbox = outbox
         self._timeouts = timeouts
 
-    def offload(self, event: FlowEvent) -> bool:
+    def offload(self, event: FlowEvent) -> Taken:
         """The callback registered on flow tables: put a direction in hardware."""
         rule = event.rule
         if event.command is Command.REPLACE:
+            if not rule.metadata.established:
+                raise Unsupported(UNREPLIED)
             idle_s = self._timeouts.of(rule.match.proto)
             self._outbox.append(AddEntry(rule, idle_s))
         elif event.command is Command.DESTROY:
             self._outbox.append(DeleteEntry(rule.entry_id, rule.direction))
         else:
             self._outbox.append(CountEntry(rule.entry_id, rule.direction))
-        return True
+        return Taken.NOW
 
     def delete(self, zone: int, original: FlowTuple) -> None:
         """Remove a connection from conntrack."""

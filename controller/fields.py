@@ -7,6 +7,7 @@ in the kernel are members of the skb.  Source: mlx5 en_tc.h, eswitch.h (REG_C)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from offload.flower import CtState
 
@@ -108,9 +109,10 @@ FTE_ID = Field("fte_id", "reg8", 32, counterpart="mlx5 C5")
 CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software runs")
 CT_ZONE = Field("ct_zone", "reg11", 16, 0, 32, "nf_ct_zone() of the skb's connection")
 OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
-INGRESSES = Field("ingresses", "reg10", 5, 1, 32, "mirred_rec_level: ones counted")
+INGRESSES = Field("ingresses", "reg10", 5, 2, 32, "mirred_rec_level: ones counted")
 GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: ones counted")
 FIRST_CHAIN = Field("first_chain", "reg13", 32, counterpart="where tcf_classify began")
+COMMIT = Field("commit", "reg10", 1, 1, 32, "nf_ct_is_confirmed(), after ct()")
 
 REGISTERS = (
     CHAIN_TAG,
@@ -122,6 +124,7 @@ REGISTERS = (
     FTE_ID,
     CHAIN,
     OFFER,
+    COMMIT,
     CT_ZONE,
     INGRESSES,
     GOTOS,
@@ -134,9 +137,18 @@ OF_A_CLASSIFICATION = (FTE_ID, CHAIN, CHAIN_TAG, GOTOS, FIRST_CHAIN)
 # What act_ct has been told of a connection, kept in conntrack itself so that a
 # connection costs a fixed number of copies however fast its packets come.
 # Model: these two of the 128 label bits are not the user's.
-TOLD_ESTABLISHED = 126
-TOLD_CLOSING = 127
 LABEL_BITS = 126
+TOLD = Field("told", "ct_label", 2, LABEL_BITS, 128)
+
+
+class Told(IntEnum):
+    """HALF: its first commit (UDP), or a reply that made it nearly assured (TCP)."""
+
+    NOTHING = 0
+    OFFERED = 1
+    HALF = 2
+    CLOSING = 3
+
 
 # ct_state in the register is as OVS numbers it, since it is moved from there.
 _OVS_CT_STATE = {

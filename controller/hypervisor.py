@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from controller.connections import Connection
 from controller.ct_entries import CtEntries, Timeouts
+from controller.fields import Told
 from controller.filters import Device, DeviceKind
 from controller.installed import Count, InstalledFilter, InstalledFilters
 from controller.openflow.decode import Counted, Failed, Removed
@@ -152,8 +153,8 @@ class Hypervisor:
         for device in self.devices.values():
             self.outbox.append(AddRule(port_rule(device.port, offload)))
 
-    def packet(self, packet: TrackedPacket) -> None:
-        """A copy from sw_track."""
+    def packet(self, packet: TrackedPacket, now_s: float) -> None:
+        """A copy from sw_track or sw_nat."""
         if packet.tcp_flags & (TCP_FIN | TCP_RST):
             self.copies["closing"] += 1
             entry = self.act_ct.fin_or_rst(packet)
@@ -161,7 +162,7 @@ class Hypervisor:
                 self.closing.append(AckBoth(entry.zone, *entry.tuples))
         else:
             self.copies["offer"] += 1
-            self.act_ct.process_conn(packet)
+            self.act_ct.process_conn(packet, now_s)
 
     def acknowledge_closing(self) -> None:
         """Make up for ACKs of a FIN that hardware took before its entry was gone.
@@ -190,7 +191,10 @@ class Hypervisor:
             entry = self.act_ct.entry(entry_id_of(counted.owner_id))
             if entry is not None:
                 direction = direction_of(counted.owner_id)
-                entry.counted[direction] = (counted.packets, counted.bytes)
+                count = (counted.packets, counted.bytes)
+                there, back = entry.counted
+                original = direction is Direction.ORIGINAL
+                entry.counted = (count, back) if original else (there, count)
 
     def request_counts(self, entry: FlowEntry) -> None:
         """Ask hardware, if it has the entry, what it counted."""
@@ -200,11 +204,13 @@ class Hypervisor:
         """The switch refused a message; an entry's goes on in software."""
         self.failures[f"OpenFlow error {failed.type}/{failed.code}"] += 1
         if failed.owner == Owner.ENTRY:
-            self.act_ct.hardware_failed(entry_id_of(failed.owner_id))
+            why = f"the switch refused a rule: error {failed.type}/{failed.code}"
+            self.act_ct.hardware_failed(entry_id_of(failed.owner_id), why)
 
     def tick(self, now_s: float) -> None:
-        """Delete connections whose time is up."""
+        """Look at connections whose time has come."""
         self.act_ct.expire(now_s)
+        self.act_ct.assure(now_s)
 
     def take_outbox(self) -> list[Message]:
         """What the switch is to be told now."""
@@ -235,13 +241,12 @@ class Hypervisor:
         for entry in entries:
             original = entry.tuples[Direction.ORIGINAL]
             connection = tracked.get((entry.zone, original))
-            if connection is None or connection.closing:
+            if connection is None or connection.told is Told.CLOSING:
                 self.act_ct.connection_gone(entry.zone, original)
         for connection in tracked.values():
             table = self.act_ct.tables.get(connection.zone)
             known = table is not None and table.lookup(connection.original)
-            offloadable = connection.original.proto in (IPPROTO_TCP, IPPROTO_UDP)
-            if connection.told and offloadable and not (connection.closing or known):
+            if not known and _told_in_vain(connection):
                 self._entries.offer_again(connection.zone, connection.original)
 
     def restore_connections(self) -> None:
@@ -269,3 +274,10 @@ class Hypervisor:
             self._hardware_zones[zone] -= 1
             if not self._hardware_zones[zone]:
                 self.act_ct.unregister(zone, self._entries.offload)
+
+
+def _told_in_vain(connection: Connection) -> bool:
+    """Was a connection offered that may be, which then is not in a flow table?"""
+    if connection.original.proto == IPPROTO_UDP:
+        return connection.told is not Told.NOTHING
+    return connection.told is Told.OFFERED and connection.original.proto == IPPROTO_TCP

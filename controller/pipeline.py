@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from controller import offers
 from controller.fields import (
     CHAIN,
     CHAIN_TAG,
-    CONNTRACK_LABEL,
-    CONNTRACK_MARK,
     CONNTRACK_STATE,
     CT_STATE,
     CT_ZONE,
@@ -31,27 +30,17 @@ from controller.fields import (
     GOTOS,
     IN_PORT,
     INGRESSES,
-    IP_PROTO,
     IP_TTL,
     LABEL,
-    LABEL_BITS,
     MARK,
     OF_A_CLASSIFICATION,
-    OFFER,
-    OVS_DNAT,
-    OVS_SNAT,
-    TCP_FLAGS,
-    TOLD_CLOSING,
-    TOLD_ESTABLISHED,
     TUPLE_ID,
-    ZONE,
     ovs_ct_state,
 )
+from controller.offers import READ_CONNTRACK
 from controller.rules import (
-    CopyToController,
     DecTtl,
     Match,
-    Move,
     Output,
     Owner,
     Resubmit,
@@ -59,29 +48,11 @@ from controller.rules import (
     RuleAction,
     SetField,
     Table,
-    Track,
 )
-from offload.conntrack import TCP_FIN, TCP_RST, TCP_SYN
-from offload.flower import (
-    ETH_P_IP,
-    ETH_P_IPV6,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
-    IPPROTO_TCP,
-    IPPROTO_UDP,
-    CtState,
-)
+from offload.flower import ETH_P_IP, ETH_P_IPV6, CtState
 from offload.profile import DEFAULT, Profile
 
 OFPP_LOCAL = 0xFFFFFFFE
-
-# ct() has run: its state moves to the registers, and is read from there only.
-READ_CONNTRACK: tuple[RuleAction, ...] = (
-    Move(CONNTRACK_STATE, CT_STATE, CT_STATE.bits),
-    Move(ZONE, CT_ZONE, ZONE.bits),
-    Move(CONNTRACK_MARK, MARK, MARK.bits),
-    Move(CONNTRACK_LABEL, LABEL, LABEL_BITS),
-)
 
 _FRESH_START = tuple(
     SetField(register, 0)
@@ -94,13 +65,6 @@ _FRESH_START = tuple(
 MAX_INGRESSES = 4
 _FIRST = 0xFFFF
 _INVALID = 40
-_CLOSING = 30
-_OFFER = 20
-WATCH_PRIORITY = 10
-_HANDSHAKE_OR_CLOSING = TCP_SYN | TCP_FIN | TCP_RST
-
-# Copies are told apart by their rules' cookies, not by what their headers show.
-CLOSING_COPY = 1
 
 
 def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
@@ -117,9 +81,7 @@ def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
     )
     yield from _limit_rules(profile.gotos)
     yield from _dec_ttl_rules()
-    yield from _closing_rules()
-    yield from _offer_rules()
-    yield from _offer_again_rules()
+    yield from offers.rules(profile)
 
 
 _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
@@ -131,6 +93,7 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.HW_MISS: (),  # a chain tag nobody knows: dropped, as mlx5 does
     Table.SW_CHAIN: (Resubmit(Table.STACK),),
     Table.SW_TRACK: (*READ_CONNTRACK, Resubmit(Table.SW_POST_CT)),
+    Table.SW_NAT: (),
     Table.SW_POST_CT: (),
     Table.STACK: (Output(OFPP_LOCAL),),
     Table.CT_AGE: (),
@@ -202,91 +165,3 @@ def _dec_ttl_rules() -> Iterator[Rule]:
         for ttl, less_one in ((1, 0), (0, 255)):
             matches = (ip, Match(IP_TTL, ttl))
             yield Rule(Table.DEC_TTL, 20, matches, (SetField(IP_TTL, less_one),))
-
-
-def _copy_once(told: int) -> tuple[RuleAction, ...]:
-    """Tell act_ct of a packet and remember in conntrack that it was told."""
-    remember = SetField(CONNTRACK_LABEL, 1 << told, 1 << told)
-    return (
-        *READ_CONNTRACK,
-        CopyToController(),
-        Track(commit=True, sets=(remember,)),
-        Resubmit(Table.SW_POST_CT),
-    )
-
-
-def _told(told: int, already: bool) -> Match:
-    bit = 1 << told
-    return Match(CONNTRACK_LABEL, bit if already else 0, bit)
-
-
-def _closing_rules() -> Iterator[Rule]:
-    """The first FIN or RST of a connection that act_ct was told of."""
-    told = 1 << TOLD_ESTABLISHED
-    both = told | 1 << TOLD_CLOSING
-    for eth_type in (ETH_P_IP, ETH_P_IPV6):
-        for flag in (TCP_FIN, TCP_RST):
-            yield Rule(
-                Table.SW_TRACK,
-                _CLOSING + flag,
-                (
-                    Match(ETH_TYPE, eth_type),
-                    Match(IP_PROTO, IPPROTO_TCP),
-                    Match(TCP_FLAGS, flag, flag),
-                    Match(CONNTRACK_LABEL, told, both),
-                ),
-                _copy_once(TOLD_CLOSING),
-                owner_id=CLOSING_COPY,
-            )
-
-
-def _offer_rules() -> Iterator[Rule]:
-    """The first packet with which a connection may enter the flow table.
-
-    A reply that NAT rewrote no longer shows its tuple: such a connection is
-    offered by its next packet in the original direction.
-    """
-    est = ovs_ct_state(CtState.TRK | CtState.EST)
-    reply = ovs_ct_state(CtState.RPL)
-    directions = (
-        Match(CONNTRACK_STATE, est, est | reply),
-        Match(CONNTRACK_STATE, est | reply, est | reply | OVS_SNAT | OVS_DNAT),
-    )
-    tcp = (Match(IP_PROTO, IPPROTO_TCP), Match(TCP_FLAGS, 0, _HANDSHAKE_OR_CLOSING))
-    udp = (Match(IP_PROTO, IPPROTO_UDP),)
-    protocols = {
-        ETH_P_IP: (tcp, udp, (Match(IP_PROTO, IPPROTO_ICMP),)),
-        ETH_P_IPV6: (tcp, udp, (Match(IP_PROTO, IPPROTO_ICMPV6),)),
-    }
-    for eth_type, kinds in protocols.items():
-        for kind in kinds:
-            for direction in directions:
-                yield Rule(
-                    Table.SW_TRACK,
-                    _OFFER,
-                    (
-                        Match(ETH_TYPE, eth_type),
-                        *kind,
-                        direction,
-                        Match(OFFER, 1),
-                        _told(TOLD_ESTABLISHED, False),
-                    ),
-                    _copy_once(TOLD_ESTABLISHED),
-                )
-
-
-def _offer_again_rules() -> Iterator[Rule]:
-    """A packet made by the controller: forget what act_ct was told.
-
-    It never leaves the switch, and commits only what is there already.
-    """
-    est = ovs_ct_state(CtState.TRK | CtState.EST)
-    both = 1 << TOLD_ESTABLISHED | 1 << TOLD_CLOSING
-    forget = SetField(CONNTRACK_LABEL, 0, both)
-    for eth_type in (ETH_P_IP, ETH_P_IPV6):
-        yield Rule(
-            Table.OFFER_AGAIN,
-            10,
-            (Match(ETH_TYPE, eth_type), Match(CONNTRACK_STATE, est, est)),
-            (Track(commit=True, sets=(forget,)),),
-        )

@@ -33,6 +33,7 @@ class Table(IntEnum):
     OFFER_AGAIN = 11
     DEC_TTL = 12
     INGRESS = 13
+    SW_NAT = 14
 
 
 class Match(NamedTuple):

@@ -133,8 +133,16 @@ def _ct(ct: Ct, fte_id: int, profile: Profile) -> tuple[RuleAction, ...]:
         SetField(fields.FTE_ID, fte_id),
         SetField(fields.ZONE, ct.zone),
         SetField(fields.OFFER, int(profile.offers_on_commit or not ct.commit)),
-        Track(ct.zone, ct.commit, ct.force, Table.SW_TRACK, sets, _nat(ct.nat)),
+        SetField(fields.COMMIT, int(ct.commit)),
+        _track(ct, sets),
     )
+
+
+def _track(ct: Ct, sets: tuple[SetField, ...]) -> Track:
+    """Mere translation is done in sw_nat, when the packet was seen as it came."""
+    if ct.nat is not None and ct.nat.kind is NatKind.RESTORE and not ct.commit:
+        return Track(ct.zone, table=Table.SW_NAT)
+    return Track(ct.zone, ct.commit, ct.force, Table.SW_TRACK, sets, _nat(ct.nat))
 
 
 def _exec(field: fields.Field, masked: Masked | None) -> tuple[SetField, ...]:

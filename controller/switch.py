@@ -150,7 +150,7 @@ class Switch:
     def _copy(self, message: bytes) -> None:
         packet = decode.packet_in(message)
         if packet is not None:
-            self.hypervisor.packet(packet)
+            self.hypervisor.packet(packet, time.monotonic())
 
     def _removed(self, message: bytes) -> None:
         self.hypervisor.removed(decode.removed(message), time.monotonic())

@@ -10,6 +10,7 @@ Time comes in as ``now_s``; what is to be done comes out as values.
     conntrack.py   tuples and tracked packets, as conntrack shows them
     flow_table.py  nf_flow_table: entries, their actions, callbacks, aging
     profile.py     what one generation of driver and kernel does
+    aging.py       connections whose entry aged
     act_ct.py      one flow table a zone, and who may enter it
     errors.py      what can go wrong, with the kernel's and tc's own words
 """

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from offload.aging import Aged, AgedConnections
 from offload.conntrack import (
     PROTOCOL_NAMES,
     TCP_FIN,
@@ -28,12 +30,13 @@ from offload.conntrack import (
     TrackedPacket,
 )
 from offload.errors import Unsupported
-from offload.flow_table import FlowCallback, FlowEntry, FlowTable
+from offload.flow_table import PENDING, FlowCallback, FlowEntry, FlowTable
 from offload.flower import IPPROTO_TCP, IPPROTO_UDP, CtState
 from offload.ids import IdPool
 from offload.profile import DEFAULT, Profile
 
 MAX_ENTRIES = 2**24 - 1  # mlx5's tuple_id register is 24 bits wide
+UDP_STREAM_S = 2  # nf_conntrack_proto_udp.c: still active then, it is a stream
 REFUSALS_KEPT = 256
 
 
@@ -73,8 +76,8 @@ class ActCt:
         self._conntrack = conntrack
         self._entries: dict[int, FlowEntry] = {}
         self._ids = IdPool("tuple id", MAX_ENTRIES)
-        self._expiring: list[tuple[float, int, FlowTuple]] = []
-        self._expires_s: dict[tuple[int, FlowTuple], float] = {}
+        self._aged = AgedConnections(profile)
+        self._half: list[tuple[float, int]] = []  # until when, entry id
 
     def get_table(self, zone: int) -> FlowTable:
         """The zone's table, held once more.
@@ -104,38 +107,45 @@ class ActCt:
 
         Raises AlreadyRegistered.
         """
-        table = self.tables[zone]
-        in_software = [entry for entry in table if not entry.in_hardware]
-        table.register(callback)
-        for entry in in_software:
-            if entry.in_hardware:
-                self._conntrack.unwatch(entry)
+        with self._watching(list(self.tables[zone])):
+            self.tables[zone].register(callback)
 
     def unregister(self, zone: int, callback: FlowCallback) -> None:
         """Take the zone's entries back to software."""
-        table = self.tables[zone]
-        in_hardware = [entry for entry in table if entry.in_hardware]
-        table.unregister(callback)
-        for entry in in_hardware:
-            if not entry.in_hardware:
-                self._conntrack.watch(entry)
+        with self._watching(list(self.tables[zone])):
+            self.tables[zone].unregister(callback)
 
-    def hardware_failed(self, entry_id: int) -> FlowEntry | None:
-        """The switch refused a rule of an entry: it goes on in software."""
+    def hardware_done(self, entry_id: int) -> None:
+        """An insertion that a callback took for later has been carried out."""
         entry = self._entries.get(entry_id)
-        if entry is None or not entry.in_hardware:
+        if entry is not None and entry.why == PENDING:
+            with self._watching([entry]):
+                entry.why = ""
+
+    def hardware_failed(self, entry_id: int, why: str) -> FlowEntry | None:
+        """A rule of an entry could not be put in: it goes on in software."""
+        entry = self._entries.get(entry_id)
+        if entry is None or not entry.holders:
             return None
-        self.tables[entry.zone].withdraw(entry)
-        self._conntrack.watch(entry)
+        with self._watching([entry]):
+            self.tables[entry.zone].withdraw(entry, why)
         return entry
 
-    def process_conn(self, packet: TrackedPacket) -> FlowEntry | Refusal:
+    def try_again(self, entry_id: int) -> bool:
+        """Let the next packet of an entry that hardware lacks offer it; is there one?"""
+        entry = self._entries.get(entry_id)
+        if entry is None or entry.holders:
+            return False
+        self._conntrack.offer_again(entry.zone, entry.tuples[Direction.ORIGINAL])
+        return True
+
+    def process_conn(self, packet: TrackedPacket, now_s: float) -> FlowEntry | Refusal:
         """Offer a packet's connection to its zone's flow table.
 
         Source: net/sched/act_ct.c:tcf_ct_flow_table_process_conn
         """
-        self._expires_s.pop((packet.zone, packet.original), None)
-        reason = why_not(packet)
+        aged = self._aged.pop((packet.zone, packet.original))
+        reason = why_not(packet, self._profile)
         if reason:
             return self._refuse(packet, reason)
         table = self.tables.get(packet.zone)
@@ -143,9 +153,10 @@ class ActCt:
             self._conntrack.offer_again(packet.zone, packet.original)
             return self._refuse(packet, f"zone {packet.zone} has no ct action")
         entry = table.lookup(packet.original)
-        if entry is not None:
-            return entry
-        return self._add(table, packet)
+        if entry is None:
+            return self._add(table, packet, aged, now_s)
+        self._refresh(table, entry, packet, now_s)
+        return entry
 
     def fin_or_rst(self, packet: TrackedPacket) -> FlowEntry | None:
         """Tear down what a FIN or RST belongs to; the entry, if there was one.
@@ -175,32 +186,26 @@ class ActCt:
         self._remove(entry)
         original = entry.tuples[Direction.ORIGINAL]
         self._conntrack.offer_again(entry.zone, original)
-        keep_s = self._kept_s(original.proto, timeout_s)
-        if keep_s is not None:
-            self._expires_s[entry.zone, original] = now_s + keep_s
-            heapq.heappush(self._expiring, (now_s + keep_s, entry.zone, original))
+        self._aged.add(entry, timeout_s, now_s)
         return entry
-
-    def _kept_s(self, proto: int, silent_s: float) -> float | None:
-        """How long conntrack keeps a connection that was silent for so long."""
-        profile = self._profile
-        keep_s = profile.aged_tcp_s if proto == IPPROTO_TCP else profile.aged_udp_s
-        if keep_s is None or not profile.aged_counts_silence:
-            return keep_s
-        return max(keep_s - silent_s, 0)
 
     def expire(self, now_s: float) -> None:
         """Delete connections whose own timeout ran out since they aged."""
-        while self._expiring and self._expiring[0][0] <= now_s:
-            expires_s, zone, original = heapq.heappop(self._expiring)
-            if self._expires_s.get((zone, original)) == expires_s:
-                del self._expires_s[zone, original]
-                self._conntrack.delete(zone, original)
+        for zone, original in self._aged.expired(now_s):
+            self._conntrack.delete(zone, original)
+
+    def assure(self, now_s: float) -> None:
+        """Have entries that are offloaded one way looked at again, when it is time."""
+        while self._half and self._half[0][0] <= now_s:
+            _, entry_id = heapq.heappop(self._half)
+            entry = self._entries.get(entry_id)
+            if entry is not None and not entry.bidirectional:
+                original = entry.tuples[Direction.ORIGINAL]
+                self._conntrack.offer_again(entry.zone, original)
 
     def remaining_s(self, zone: int, original: FlowTuple, now_s: float) -> int | None:
         """Until when a connection that aged is kept; None if that is conntrack's."""
-        expires_s = self._expires_s.get((zone, original))
-        return None if expires_s is None else max(int(expires_s - now_s), 0)
+        return self._aged.remaining_s((zone, original), now_s)
 
     def entry(self, entry_id: int) -> FlowEntry | None:
         """The live entry of that id."""
@@ -212,22 +217,71 @@ class ActCt:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _add(self, table: FlowTable, packet: TrackedPacket) -> FlowEntry | Refusal:
+    def _add(
+        self,
+        table: FlowTable,
+        packet: TrackedPacket,
+        aged: Aged | None,
+        now_s: float,
+    ) -> FlowEntry | Refusal:
         try:
             entry_id = self._ids.allocate()
         except Unsupported as full:
             return self._refuse(packet, str(full))
-        tuples = (packet.original, packet.tuple.inverted())
-        if packet.direction is Direction.REPLY:
-            tuples = (packet.original, packet.tuple)
-        entry = FlowEntry(entry_id, table.zone, packet.mark, packet.label, tuples)
+        entry = self._new(entry_id, packet, aged, now_s)
         if not table.add(entry):
             self._ids.release(entry_id)
             return self._refuse(packet, "its reply tuple is another connection's")
         self._entries[entry_id] = entry
         if not entry.in_hardware:
             self._conntrack.watch(entry)
+        self._look_again(entry, now_s)
         return entry
+
+    def _new(
+        self, entry_id: int, packet: TrackedPacket, aged: Aged | None, now_s: float
+    ) -> FlowEntry:
+        tuples = (packet.original, packet.tuple.inverted())
+        if packet.direction is Direction.REPLY:
+            tuples = (packet.original, packet.tuple)
+        entry = FlowEntry(entry_id, packet.zone, packet.mark, packet.label, tuples)
+        if self._profile.udp_when_confirmed and packet.original.proto == IPPROTO_UDP:
+            entry.established = CtState.EST in packet.state
+            entry.bidirectional = aged is not None and aged.assured
+            entry.assured_s = now_s + UDP_STREAM_S
+        return entry
+
+    def _refresh(
+        self, table: FlowTable, entry: FlowEntry, packet: TrackedPacket, now_s: float
+    ) -> None:
+        """A packet of an entry came through software: offer what has changed or lacks.
+
+        Source: net/sched/act_ct.c:tcf_ct_flow_table_lookup, flow_offload_refresh
+        """
+        assured = entry.established and now_s >= entry.assured_s
+        replied = not entry.established and CtState.EST in packet.state
+        if replied or not entry.holders or (assured and not entry.bidirectional):
+            entry.established |= replied
+            entry.bidirectional |= assured
+            with self._watching([entry]):
+                table.offload(entry)
+        self._look_again(entry, now_s)
+
+    def _look_again(self, entry: FlowEntry, now_s: float) -> None:
+        """A connection that may become assured is looked at once it has lasted."""
+        if entry.established and not entry.bidirectional:
+            heapq.heappush(self._half, (max(entry.assured_s, now_s), entry.id))
+
+    @contextmanager
+    def _watching(self, entries: Collection[FlowEntry]) -> Iterator[None]:
+        """Have the software half watch those that hardware loses, and no others."""
+        before = [entry.in_hardware for entry in entries]
+        yield
+        for entry, was_in_hardware in zip(entries, before, strict=True):
+            if was_in_hardware and not entry.in_hardware:
+                self._conntrack.watch(entry)
+            elif entry.in_hardware and not was_in_hardware:
+                self._conntrack.unwatch(entry)
 
     def _remove(self, entry: FlowEntry) -> None:
         if not entry.in_hardware:
@@ -243,16 +297,17 @@ class ActCt:
         return refusal
 
 
-def why_not(packet: TrackedPacket) -> str:
+def why_not(packet: TrackedPacket, profile: Profile = DEFAULT) -> str:
     """The rule that keeps a packet's connection out of the table, "" if none.
 
-    Source: net/sched/act_ct.c:tcf_ct_flow_table_process_conn (Linux 5.7)
+    Source: net/sched/act_ct.c:tcf_ct_flow_table_process_conn
     """
     proto = packet.original.proto
     if proto not in (IPPROTO_TCP, IPPROTO_UDP):
         name = PROTOCOL_NAMES.get(proto, f"protocol {proto}")
         return f"{name} is never offloaded: the flow table takes tcp and udp"
-    if CtState.EST not in packet.state:
+    unreplied = proto == IPPROTO_UDP and profile.udp_when_confirmed
+    if CtState.EST not in packet.state and not unreplied:
         return "not established yet"
     if proto == IPPROTO_TCP and packet.tcp_flags & TCP_SYN:
         return "tcp handshake not finished yet"

@@ -13,12 +13,12 @@ Source: net/netfilter/nf_flow_table_core.c, nf_flow_table_offload.c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
 from offload.conntrack import Direction, FlowTuple
-from offload.errors import AlreadyRegistered
+from offload.errors import AlreadyRegistered, Unsupported
 
 
 class Command(Enum):
@@ -51,6 +51,7 @@ class CtMetadata(NamedTuple):
     mark: int
     label: int
     original: bool
+    established: bool = True
 
 
 class FlowRule(NamedTuple):
@@ -75,15 +76,28 @@ class FlowEvent(NamedTuple):
     rule: FlowRule
 
 
-# True: taken.  False: refused, the direction stays in software.
-FlowCallback = Callable[[FlowEvent], bool]
+class Taken(Enum):
+    """What becomes of a direction that a callback did not refuse."""
+
+    NOW = auto()
+    LATER = auto()  # who took it says when, or that it failed
+
+
+# Raises Unsupported for a direction that stays in software, with the reason.
+FlowCallback = Callable[[FlowEvent], Taken]
+Counted = tuple[int, int]
+NOT_OFFERED = "no filter with this zone is in hardware"
+PENDING = "its insertion into hardware is under way"
 
 
 @dataclass(slots=True)
 class FlowEntry:
     """A connection in the flow table.
 
-    ``counted`` is what hardware last said (packets, bytes) of each direction.
+    ``established``: a reply was seen; ``bidirectional``: replies are offloaded
+    too, which ``assured_s`` delays.  ``holders`` are the callbacks that took it;
+    while it is not in hardware ``why`` says so.  ``counted`` is what hardware
+    last said (packets, bytes) of each direction.
     """
 
     id: int
@@ -91,13 +105,25 @@ class FlowEntry:
     mark: int
     label: int
     tuples: tuple[FlowTuple, FlowTuple]
-    in_hardware: bool = False
-    counted: dict[Direction, tuple[int, int]] = field(default_factory=dict)
+    established: bool = True
+    bidirectional: bool = True
+    assured_s: float = 0.0
+    holders: tuple[FlowCallback, ...] = ()
+    why: str = NOT_OFFERED
+    counted: tuple[Counted, Counted] = ((0, 0), (0, 0))
 
     @property
-    def rules(self) -> tuple[FlowRule, FlowRule]:
-        """Both directions; derived, since two tuples say it all."""
-        return flow_rule(self, Direction.ORIGINAL), flow_rule(self, Direction.REPLY)
+    def in_hardware(self) -> bool:
+        """Does hardware have all of it that it is to have?"""
+        return not self.why
+
+    @property
+    def rules(self) -> tuple[FlowRule, ...]:
+        """A rule a direction that is to be offloaded; two tuples say it all."""
+        original = flow_rule(self, Direction.ORIGINAL)
+        if not self.bidirectional:
+            return (original,)
+        return original, flow_rule(self, Direction.REPLY)
 
 
 def mangles(own: FlowTuple, other: FlowTuple) -> tuple[Mangle, ...]:
@@ -131,7 +157,8 @@ def flow_rule(entry: FlowEntry, direction: Direction) -> FlowRule:
     Source: net/sched/act_ct.c:tcf_ct_flow_table_fill_actions
     """
     own, other = entry.tuples[direction], entry.tuples[1 - direction]
-    metadata = CtMetadata(entry.mark, entry.label, direction is Direction.ORIGINAL)
+    original = direction is Direction.ORIGINAL
+    metadata = CtMetadata(entry.mark, entry.label, original, entry.established)
     return FlowRule(entry.id, direction, entry.zone, own, metadata, mangles(own, other))
 
 
@@ -154,7 +181,7 @@ class FlowTable:
             raise AlreadyRegistered(f"zone {self.zone}: callback registered twice")
         self._callbacks.append(callback)
         for entry in self:
-            self._offload(entry, [callback])
+            self._offload(entry, callback)
 
     def unregister(self, callback: FlowCallback) -> None:
         """Tell ``callback`` to forget its entries, and of nothing after.
@@ -163,8 +190,10 @@ class FlowTable:
         """
         self._callbacks.remove(callback)
         for entry in self:
-            self._tell(Command.DESTROY, entry, [callback])
-            entry.in_hardware = entry.in_hardware and bool(self._callbacks)
+            _tell(callback, Command.DESTROY, entry)
+            _let_go(entry, callback)
+            if not self._callbacks:
+                entry.why = NOT_OFFERED
 
     @property
     def offloaded(self) -> bool:
@@ -185,24 +214,33 @@ class FlowTable:
             return False
         for flow_tuple in entry.tuples:
             self._nodes[flow_tuple] = entry
-        self._offload(entry, self._callbacks)
+        self.offload(entry)
         return True
+
+    def offload(self, entry: FlowEntry) -> None:
+        """Offer an entry to every callback, or again: it has changed, or was refused.
+
+        Source: net/netfilter/nf_flow_table_offload.c:flow_offload_work_add
+        """
+        for callback in self._callbacks:
+            self._offload(entry, callback)
 
     def remove(self, entry: FlowEntry) -> None:
         """Tear an entry down.  Source: nf_flow_table_core.c:flow_offload_del"""
         for flow_tuple in entry.tuples:
             del self._nodes[flow_tuple]
-        self._tell(Command.DESTROY, entry, self._callbacks)
-        entry.in_hardware = False
+        self.withdraw(entry, NOT_OFFERED)
 
-    def withdraw(self, entry: FlowEntry) -> None:
+    def withdraw(self, entry: FlowEntry, why: str) -> None:
         """Take an entry that hardware could not hold back to software."""
-        self._tell(Command.DESTROY, entry, self._callbacks)
-        entry.in_hardware = False
+        for callback in self._callbacks:
+            _tell(callback, Command.DESTROY, entry)
+        entry.holders, entry.why = (), why
 
     def request_stats(self, entry: FlowEntry) -> None:
         """Ask the callbacks for an entry's counters."""
-        self._tell(Command.STATS, entry, self._callbacks)
+        for callback in self._callbacks:
+            _tell(callback, Command.STATS, entry)
 
     def __iter__(self) -> Iterator[FlowEntry]:
         for flow_tuple, entry in list(self._nodes.items()):
@@ -212,17 +250,39 @@ class FlowTable:
     def __len__(self) -> int:
         return len(self._nodes) // 2
 
-    def _offload(self, entry: FlowEntry, callbacks: list[FlowCallback]) -> None:
-        """REPLACE both directions; in hardware only where both were taken."""
-        taken = self._tell(Command.REPLACE, entry, callbacks)
-        if not taken and callbacks:
-            self._tell(Command.DESTROY, entry, callbacks)
-        entry.in_hardware = entry.in_hardware or taken
+    @staticmethod
+    def _offload(entry: FlowEntry, callback: FlowCallback) -> None:
+        """REPLACE each direction; what was taken of an entry in part is taken back."""
+        later, refused = _tell(callback, Command.REPLACE, entry)
+        if refused:
+            _tell(callback, Command.DESTROY, entry)
+            _let_go(entry, callback)
+            entry.why = entry.why and refused
+            return
+        if callback not in entry.holders:
+            entry.holders += (callback,)
+        entry.why = PENDING if later else ""
 
-    def _tell(
-        self, command: Command, entry: FlowEntry, callbacks: list[FlowCallback]
-    ) -> bool:
-        """Call every callback for each direction; did one take both?"""
-        events = [FlowEvent(command, rule) for rule in entry.rules]
-        taken = [[callback(event) for event in events] for callback in callbacks]
-        return any(all(directions) for directions in taken)
+
+def _let_go(entry: FlowEntry, callback: FlowCallback) -> None:
+    entry.holders = tuple(each for each in entry.holders if each != callback)
+    if not entry.holders:
+        entry.why = entry.why or NOT_OFFERED
+
+
+def _tell(
+    callback: FlowCallback, command: Command, entry: FlowEntry
+) -> tuple[bool, str]:
+    """One call a direction: is any done later only, and why was one refused?
+
+    A callback that fails hurts nobody but itself.
+    """
+    later, refused = False, ""
+    for rule in entry.rules:
+        try:
+            later |= callback(FlowEvent(command, rule)) is Taken.LATER
+        except Unsupported as reason:
+            refused = str(reason)
+        except Exception as error:  # noqa: B902 (it is somebody else's code)
+            refused = f"{type(error).__name__}: {error}"
+    return later, refused

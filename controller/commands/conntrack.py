@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from controller.commands.answer import Answer, Switch
 from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
-from offload.conntrack import Direction, FlowTuple
+from offload.conntrack import FlowTuple
 from offload.flow_table import FlowEntry
 
 _LIST = ("-L", "--dump")
@@ -181,7 +181,7 @@ def line(connection: Connection, entry: FlowEntry | None) -> str:
     for direction, flow_tuple in enumerate((connection.original, connection.reply)):
         parts.append(_words(connection, flow_tuple))
         if entry is not None and entry.in_hardware:
-            packets, octets = entry.counted.get(Direction(direction), (0, 0))
+            packets, octets = entry.counted[direction]
             parts.append(f"hw_packets={packets} hw_bytes={octets}")
     if entry is not None:
         parts.append("[HW_OFFLOAD]" if entry.in_hardware else "[OFFLOAD]")

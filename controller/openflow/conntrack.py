@@ -140,7 +140,7 @@ def ack_both(message: AckBoth) -> bytes:
 
 def restore(message: RestoreConnection) -> bytes:
     """A packet of each direction, made here: the first commits, the second confirms."""
-    label = message.label | 1 << fields.TOLD_ESTABLISHED
+    label = message.label | fields.Told.OFFERED << fields.TOLD.start
     commit = Track(
         message.zone,
         commit=True,

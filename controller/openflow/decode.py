@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ryu.ofproto import ofproto_v1_3 as ofp
 
 from controller.fields import LABEL_BITS, flower_ct_state
+from controller.offers import CLOSING_COPY
 from controller.openflow import encode
-from controller.pipeline import CLOSING_COPY
 from controller.rules import Owner
 from offload.conntrack import TCP_FIN, FlowTuple, TrackedPacket
 from offload.flower import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP

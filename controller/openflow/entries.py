@@ -15,8 +15,8 @@ from ryu.ofproto import ofproto_v1_3_parser as parser
 
 from controller import fields
 from controller.fields import Field
+from controller.offers import READ_CONNTRACK, WATCH_PRIORITY
 from controller.openflow import encode
-from controller.pipeline import READ_CONNTRACK, WATCH_PRIORITY
 from controller.rules import (
     AddEntry,
     AddRule,
@@ -316,11 +316,13 @@ def _watch_template(ipv4: bool, proto: int) -> Template:
         "sport": fields.CONNTRACK_SPORT,
         "dport": fields.CONNTRACK_DPORT,
     }
-    est = fields.ovs_ct_state(_HIT_STATE)
+    # UDP enters the flow table before its first reply, in a later kernel.
+    known = CtState.TRK if proto == IPPROTO_UDP else _HIT_STATE
+    state = fields.ovs_ct_state(known)
     matches = (
         *_tuple_matches(headers, ipv4, proto),
         Match(fields.CONNTRACK_PROTO, proto),
-        Match(fields.CONNTRACK_STATE, est, est),
+        Match(fields.CONNTRACK_STATE, state, state),
     )
     rule = Rule(
         Table.SW_TRACK,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 import topologies
-from tests.e2e.state import Count, Meter, filters, status
+from tests.e2e.state import Count, Meter, filters, offloaded, status, until
 from tests.e2e.tcp_udp import End, UdpConversation
 from tests.e2e.typed import add
 from tests.e2e.wire import Port, all_ports
@@ -86,3 +87,39 @@ def test_an_unknown_one_is_refused_before_anything_is_built() -> None:
     ):
         with topologies.running(TwoHypervisors(), profile="mlx4"):
             pass
+
+
+@profiles
+def test_udp_is_offloaded_by_a_reply_or_step_by_step(
+    fresh_net: Callable[..., Testbed], profile: str
+) -> None:
+    """Later: in the flow table by its commit, then one way, then both."""
+    with network(fresh_net, profile) as (net, ports):
+        udp = UdpConversation(
+            End(ports["vm1"], "10.0.0.51", 1000), End(ports["vm2"], "10.0.0.52", 53)
+        )
+        there, back = Meter(net["hv1"], "ens1f0_0"), Meter(net["hv1"], "ens1f0_1")
+        udp.say()
+        if profile == "mlx5-5.7":
+            assert status(net, "hv1")["entries"] == 0
+            udp.say(reply=True)
+            offloaded(net, 1, ["hv1"])
+            return
+        until(lambda: status(net, "hv1")["entries"] == 1, "an entry by the commit")
+        assert status(net, "hv1")["entries_in_hw"] == 0
+        udp.say(reply=True)
+        offloaded(net, 1, ["hv1"])
+        there.reset()
+        back.reset()
+        udp.say()
+        udp.say(reply=True)
+        assert there.read(chain=0, protocol="ip") == Count(hardware=1)
+        assert back.read(chain=0, protocol="ip") == Count(software=1)
+        until(partial(reply_in_hardware, udp, back), "both ways in hardware")
+
+
+def reply_in_hardware(udp: UdpConversation, back: Meter) -> bool:
+    """Does another reply pass in hardware?"""
+    back.reset()
+    udp.say(reply=True)
+    return back.read(chain=0, protocol="ip") == Count(hardware=1)

@@ -201,7 +201,7 @@ class Bed:
         """Let a packet in, and act_ct see what was copied of it."""
         walk = self.table.walk(packet)
         for copy in walk.copies:
-            self.hypervisor.packet(tracked_packet(copy))
+            self.hypervisor.packet(tracked_packet(copy), self.now_s)
         self.deliver()
         return walk
 

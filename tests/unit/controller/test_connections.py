@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.connections import Connection, connections, parse
+from controller.fields import Told
 from offload.flower import IPPROTO_ICMP, IPPROTO_UDP
 from tests.unit.connections import TCP, flow_tuple
 from tests.unit.controller.ovs_lines import (
@@ -33,17 +34,16 @@ def test_a_tcp_connection_that_closes() -> None:
         label=0,
         state="FIN_WAIT_2",
         timeout_s=29,
-        told=True,
-        closing=True,
+        told=Told.CLOSING,
     )
     assert connection.key == (5, original)
 
 
 def test_what_act_ct_was_told_of() -> None:
     connection = parsed(TCP_TOLD_LINE)
-    assert connection.told and not connection.closing
+    assert connection.told is Told.OFFERED
     assert connection.state == "ESTABLISHED"
-    assert not parsed(ICMP_LINE).told
+    assert parsed(ICMP_LINE).told is Told.NOTHING
 
 
 def test_udp_over_ipv6_with_mark_and_label() -> None:

@@ -17,7 +17,7 @@ from controller.rules import (
     WatchEntry,
 )
 from offload.conntrack import Direction, FlowTuple
-from offload.flow_table import Command, FlowEntry, FlowEvent
+from offload.flow_table import Command, FlowEntry, FlowEvent, Taken
 from tests.unit.connections import TCP, UDP
 
 TIMEOUTS = Timeouts(tcp_s=40, udp_s=20)
@@ -30,7 +30,7 @@ def start() -> tuple[CtEntries, list[Message]]:
 
 def entry(original: FlowTuple = TCP, in_hardware: bool = False) -> FlowEntry:
     tuples = (original, original.inverted())
-    return FlowEntry(9, 5, 1, 2, tuples, in_hardware)
+    return FlowEntry(9, 5, 1, 2, tuples, why="" if in_hardware else "no room")
 
 
 @pytest.mark.parametrize(("original", "idle_s"), [(TCP, 40), (UDP, 20)])
@@ -38,7 +38,7 @@ def test_replace_and_destroy(original: FlowTuple, idle_s: int) -> None:
     entries, outbox = start()
     rules = entry(original).rules
     for rule in rules:
-        assert entries.offload(FlowEvent(Command.REPLACE, rule))
+        assert entries.offload(FlowEvent(Command.REPLACE, rule)) is Taken.NOW
     assert outbox == [AddEntry(rule, idle_s) for rule in rules]
     outbox.clear()
     for rule in rules:

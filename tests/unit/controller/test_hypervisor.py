@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.connections import Connection
+from controller.fields import Told
 from controller.openflow.decode import Counted, Failed, Removed
 from controller.pipeline import port_rule, static_rules
 from controller.rules import (
@@ -37,17 +38,15 @@ def letter(offload: bool = True) -> Bed:
 
 
 def offered(bed: Bed, original: FlowTuple = TCP, zone: int = 0) -> FlowEntry:
-    bed.hypervisor.packet(tracked(original, zone=zone))
+    bed.hypervisor.packet(tracked(original, zone=zone), 0.0)
     bed.deliver()
     [entry] = [e for e in bed.entries() if e.tuples[0] == original and e.zone == zone]
     return entry
 
 
-def connection(
-    original: FlowTuple = TCP, told: bool = True, closing: bool = False
-) -> Connection:
+def connection(original: FlowTuple = TCP, told: Told = Told.OFFERED) -> Connection:
     reply = original.inverted()
-    return Connection("tcp", original, reply, 0, 0, 0, "", None, told, closing)
+    return Connection("tcp", original, reply, 0, 0, 0, "", None, told)
 
 
 def owner_id(bed: Bed, whose: Owner, table: Table) -> int:
@@ -237,9 +236,9 @@ def test_hardware_that_may_not_be_turned_off_goes_on() -> None:
 @pytest.mark.parametrize("flag", [TCP_FIN, TCP_RST])
 def test_copies_are_counted_by_kind(flag: int) -> None:
     bed = letter()
-    bed.hypervisor.packet(tracked(UDP, state=NEW, tcp_flags=0))
+    bed.hypervisor.packet(tracked(UDP, state=NEW, tcp_flags=0), 0.0)
     offered(bed)
-    bed.hypervisor.packet(tracked(tcp_flags=flag))
+    bed.hypervisor.packet(tracked(tcp_flags=flag), 0.0)
     assert bed.hypervisor.copies == {"offer": 2, "closing": 1}
     assert not bed.entries()
 
@@ -299,10 +298,9 @@ def test_other_failures_are_counted() -> None:
 def test_hardware_says_what_an_entry_counted() -> None:
     bed = letter()
     entry = offered(bed)
-    assert not entry.counted
     bed.hypervisor.request_counts(entry)
     bed.deliver()
-    assert entry.counted == dict.fromkeys(Direction, (0, 0))
+    assert entry.counted == ((0, 0), (0, 0))
     id_ = owner_id(bed, Owner.ENTRY, Table.CT_AGE)
     bed.hypervisor.counted(Counted(Owner.ENTRY, id_, Table.CT_AGE, 7, 700))
     assert entry.counted[Direction.ORIGINAL] == (0, 0), "the age rule's are both's"
@@ -327,7 +325,7 @@ def test_what_conntrack_lost_or_saw_closing_has_no_entry() -> None:
     stays, lost, closing = TCP, UDP, flow_tuple(sport=1)
     for original in (stays, lost, closing):
         offered(bed, original)
-    there = [connection(stays), connection(closing, closing=True)]
+    there = [connection(stays), connection(closing, told=Told.CLOSING)]
     bed.hypervisor.reconcile(
         list(bed.hypervisor.act_ct), {each.key: each for each in there}
     )
@@ -345,8 +343,8 @@ def test_what_was_told_in_vain_is_to_be_told_again() -> None:
     there = [
         connection(TCP),
         connection(vain),
-        connection(untold, told=False),
-        connection(closing, closing=True),
+        connection(untold, told=Told.NOTHING),
+        connection(closing, told=Told.CLOSING),
     ]
     bed.hypervisor.reconcile(
         list(bed.hypervisor.act_ct), {each.key: each for each in there}

@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 
 from controller import fields
+from controller.fields import Told
+from controller.offers import READ_CONNTRACK, TRANSLATE
 from controller.openflow import encode
 from controller.pipeline import (
     OFPP_LOCAL,
-    READ_CONNTRACK,
     UNUSED_RULE,
     chain_rule,
     port_rule,
@@ -29,7 +30,7 @@ from controller.rules import (
     Table,
     Track,
 )
-from offload.profile import DEFAULT, PROFILES, Profile
+from offload.profile import DEFAULT, MLX5_6_1, PROFILES, Profile
 from tests.unit.controller import read_back
 from tests.unit.controller.fake_table import FakeTable, Packet, get, put
 
@@ -65,10 +66,12 @@ def test_everything_matched_is_declared() -> None:
 def test_a_packet_is_told_of_and_then_remembered() -> None:
     """In this order: what act_ct is told is the state before the mark."""
     copying = [rule for rule in RULES if CopyToController() in rule.actions]
-    assert copying and {rule.table for rule in copying} == {Table.SW_TRACK}
+    assert {rule.table for rule in copying} == {Table.SW_TRACK, Table.SW_NAT}
     for rule in copying:
         *moves, _, commit, on = rule.actions
-        assert tuple(moves) == READ_CONNTRACK and on == Resubmit(Table.SW_POST_CT)
+        tracked = rule.table is Table.SW_TRACK
+        assert tuple(moves) == (READ_CONNTRACK if tracked else ())
+        assert (on,) == ((Resubmit(Table.SW_POST_CT),) if tracked else TRANSLATE)
         assert isinstance(commit, Track) and commit.commit and commit.table is None
 
 
@@ -81,7 +84,7 @@ def test_the_state_is_read_once_into_registers() -> None:
 def test_the_labels_own_bits_are_not_the_users() -> None:
     read = READ_CONNTRACK[-1]
     assert isinstance(read, Move) and read.source is fields.CONNTRACK_LABEL
-    assert read.bits <= fields.TOLD_ESTABLISHED < fields.TOLD_CLOSING < 128
+    assert read.bits <= fields.TOLD.start == 128 - fields.TOLD.bits
 
 
 def test_a_port_leads_to_hardware_or_past_it() -> None:
@@ -139,9 +142,11 @@ def test_an_invalid_packet_is_untracked_in_5_7_and_tracked_later(
 
 
 OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
+BEGUN, REPLIED = "its first commit", "its first reply, remembered only"
 EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21
-TOLD = 1 << fields.TOLD_ESTABLISHED
-TOLD_ALL = TOLD | 1 << fields.TOLD_CLOSING
+TOLD, HALF, TOLD_ALL = (
+    told << fields.TOLD.start for told in (Told.OFFERED, Told.HALF, Told.CLOSING)
+)
 
 
 @pytest.mark.parametrize(
@@ -166,13 +171,50 @@ TOLD_ALL = TOLD | 1 << fields.TOLD_CLOSING
         (17, EST, 0, TOLD, 1, SEEN),
         (17, NEW, 0, 0, 1, SEEN),
         (132, EST, 0, 0, 1, SEEN),
+        (6, RPL, 0x10, HALF, 1, OFFERED),
     ],
 )
 @pytest.mark.parametrize("eth_type", [0x0800, 0x86DD])
 def test_which_packets_act_ct_is_told_of(
     eth_type: int, proto: int, state: int, flags: int, label: int, offer: int, what: str
 ) -> None:
-    table = pipeline()
+    told_of(DEFAULT, eth_type, proto, state, flags, label, offer, what)
+
+
+@pytest.mark.parametrize(
+    ("proto", "state", "flags", "label", "what"),
+    [
+        (6, EST, 0x10, 0, OFFERED),
+        (6, EST, 0x10, HALF, OFFERED),
+        (6, RPL, 0x10, 0, REPLIED),
+        (6, RPL, 0x10, HALF, OFFERED),
+        (6, RPL, 0x10, TOLD, SEEN),
+        (6, RPL, 0x12, 0, SEEN),
+        (17, NEW, 0, 0, BEGUN),
+        (17, NEW, 0, HALF, SEEN),
+        (17, RPL, 0, HALF, OFFERED),
+        (17, EST, 0, 0, OFFERED),
+    ],
+)
+@pytest.mark.parametrize("eth_type", [0x0800, 0x86DD])
+def test_which_packets_act_ct_of_a_later_generation_is_told_of(
+    eth_type: int, proto: int, state: int, flags: int, label: int, what: str
+) -> None:
+    told_of(MLX5_6_1, eth_type, proto, state, flags, label, 1, what)
+
+
+def told_of(
+    profile: Profile,
+    eth_type: int,
+    proto: int,
+    state: int,
+    flags: int,
+    label: int,
+    offer: int,
+    what: str,
+) -> None:
+    """A packet behind ct(): is it copied, and what does conntrack remember?"""
+    table = pipeline(profile)
     packet: Packet = {"in_port": 1}
     for field, value in (
         (fields.ETH_TYPE, eth_type),
@@ -182,11 +224,29 @@ def test_which_packets_act_ct_is_told_of(
         (fields.CONNTRACK_LABEL, label | 5),
         (fields.CONNTRACK_MARK, 9),
         (fields.OFFER, offer),
+        (fields.COMMIT, 1),
     ):
         put(packet, field, value)
     walk = table.walk(packet, Table.SW_TRACK)
     assert walk.tables == [Table.SW_TRACK, Table.SW_POST_CT]
-    assert len(walk.copies) == (what is not SEEN)
+    assert len(walk.copies) == (what not in (SEEN, REPLIED))
     marks = [each.label for each in table.conntrack.connections.values()]
-    told = {OFFERED: [TOLD], CLOSING: [1 << fields.TOLD_CLOSING], SEEN: []}
-    assert marks == told[what]
+    told = {OFFERED: [TOLD], CLOSING: [TOLD_ALL], BEGUN: [HALF], REPLIED: [HALF]}
+    assert marks == told.get(what, [])
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("state", [RPL, EST])
+def test_a_reply_is_offered_as_it_came_before_nat(profile: Profile, state: int) -> None:
+    table = pipeline(profile)
+    packet: Packet = {"in_port": 1}
+    for field, value in (
+        (fields.ETH_TYPE, 0x0800),
+        (fields.IP_PROTO, 17),
+        (fields.CONNTRACK_STATE, state),
+        (fields.OFFER, 1),
+    ):
+        put(packet, field, value)
+    walk = table.walk(packet, Table.SW_NAT)
+    assert walk.tables[:2] == [Table.SW_NAT, Table.SW_TRACK]
+    assert len(walk.copies) == (state == RPL)

@@ -21,6 +21,7 @@ from offload.actions import Gact
 from offload.cls_api import Filter
 from offload.errors import Unsupported
 from offload.flower import ETH_P_IP
+from offload.profile import MLX5_6_1
 from tests.unit.controller.bed import LETTER
 from tests.unit.controller.made import device_of, flower, prepared
 
@@ -59,6 +60,7 @@ def test_letters_first_filter_asks_conntrack_and_goes_to_chain_2() -> None:
         SetField(fields.FTE_ID, 9),
         SetField(fields.ZONE, 0),
         SetField(fields.OFFER, 1),
+        SetField(fields.COMMIT, 0),
         Track(0, table=Table.SW_TRACK),
     )
     mine = (Owner.FILTER, filter_.id, True)
@@ -106,7 +108,6 @@ def test_an_empty_mask_sets_nothing() -> None:
 @pytest.mark.parametrize(
     ("words", "nat"),
     [
-        ("nat", Translate()),
         (
             "commit nat src addr 10.0.0.9",
             Translate(True, "10.0.0.9", "10.0.0.9"),
@@ -119,6 +120,17 @@ def test_an_empty_mask_sets_nothing() -> None:
 )
 def test_nat(words: str, nat: Translate) -> None:
     assert tracks(f"action ct {words} pipe action drop").nat == nat
+
+
+def test_a_reply_is_seen_before_it_is_translated() -> None:
+    look = tracks("action ct zone 5 nat pipe action drop")
+    assert look == Track(5, table=Table.SW_NAT)
+
+
+def test_a_later_generation_offers_on_commit() -> None:
+    [before, _] = software.rules(prepared(LETTER[1]), 1, 500, [9], device_of, MLX5_6_1)
+    assert SetField(fields.OFFER, 1) in before.actions
+    assert SetField(fields.COMMIT, 1) in before.actions
 
 
 def test_actions_before_ct_run_before_it() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from controller import fields
+from controller.ct_entries import UNREPLIED
 from controller.pipeline import OFPP_LOCAL
 from controller.rules import Owner, Table
 from offload.conntrack import TCP_FIN, TCP_RST, TCP_SYN, Direction, FlowTuple
 from offload.flower import ETH_P_ARP, CtState
+from offload.profile import MLX5_5_7, MLX5_6_1
 from tests.unit.connections import TCP, TCP_ACK, UDP, flow_tuple, tracked
 from tests.unit.controller.bed import (
     LETTER,
@@ -237,7 +239,8 @@ def test_a_miss_at_chain_0_starts_over_with_clean_registers() -> None:
     dirty = request()
     for register in fields.REGISTERS:
         if register not in (
-            *(fields.CHAIN_TAG, fields.ZONE, fields.OFFER, fields.INGRESSES),
+            *(fields.CHAIN_TAG, fields.ZONE, fields.OFFER),
+            *(fields.COMMIT, fields.INGRESSES),
         ):
             put(dirty, register, 1)
     seen = bed.table.walk(dirty, Table.HW_MISS)
@@ -290,7 +293,7 @@ def test_nat_in_hardware() -> None:
     )
     offered = bed.hypervisor.act_ct.tables[0]
     assert offered.offloaded
-    bed.hypervisor.packet(tracked(TCP, translated))
+    bed.hypervisor.packet(tracked(TCP, translated), 0.0)
     bed.deliver()
     walk = bed.send(request())
     assert walk.in_hardware and Table.HW_CT not in walk.tables
@@ -304,7 +307,7 @@ def test_nat_in_hardware() -> None:
 def test_a_plain_ct_action_does_not_translate() -> None:
     """Entries with mangles are in hw_ct_nat only: without ``nat`` they miss."""
     bed = letter()
-    bed.hypervisor.packet(tracked(TCP, flow_tuple("10.0.0.9")))
+    bed.hypervisor.packet(tracked(TCP, flow_tuple("10.0.0.9")), 0.0)
     bed.deliver()
     walk = bed.send(request())
     assert Table.HW_MISS in walk.tables
@@ -394,3 +397,38 @@ def test_hardware_turned_off_gives_the_connections_back() -> None:
     assert Table.HW_CHAIN not in walk.tables and walk.ports == [PORTS[VXLAN]]
     bed.age_out(entry)
     assert not bed.entries()
+
+
+def test_udp_of_a_later_kernel_enters_step_by_step() -> None:
+    """By its first commit, in software; one way once a reply was seen; then whole."""
+    bed = Bed(profile=MLX5_6_1)
+    bed.add(*LETTER, *WAY_BACK)
+    first = bed.send(request(original=UDP))
+    [entry] = bed.entries()
+    assert len(first.copies) == 1 and not entry.established and entry.why == UNREPLIED
+    assert not bed.send(request(original=UDP)).copies, "told once"
+
+    assert len(bed.send(answer(original=UDP)).copies) == 1
+    assert entry.in_hardware and not entry.bidirectional
+    assert bed.send(request(original=UDP)).in_hardware
+    reply = bed.send(answer(original=UDP))
+    assert not reply.in_hardware and not reply.copies
+
+    bed.now_s += 2
+    bed.hypervisor.tick(bed.now_s)
+    bed.deliver()
+    assert len(bed.send(answer(original=UDP)).copies) == 1
+    assert bed.send(answer(original=UDP)).in_hardware
+    assert bed.send(request(original=UDP)).in_hardware
+    assert bed.table.owners()[Owner.ENTRY] == 3
+
+
+def test_tcp_picked_up_in_the_middle_is_assured_by_its_third_packet() -> None:
+    for profile, third_decides in ((MLX5_5_7, False), (MLX5_6_1, True)):
+        bed = Bed(profile=profile)
+        bed.add(*LETTER, *WAY_BACK)
+        bed.send(request())
+        bed.send(answer())
+        assert bool(bed.entries()) is not third_decides
+        bed.send(answer())
+        assert len(bed.entries()) == 1

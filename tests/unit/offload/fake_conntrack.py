@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from offload.conntrack import Direction, FlowTuple
-from offload.flow_table import Command, FlowEntry, FlowEvent
+from offload.errors import Unsupported
+from offload.flow_table import Command, FlowEntry, FlowEvent, Taken
 
 
 class FakeConntrack:
@@ -34,12 +35,12 @@ class FakeDriver:
         self.held: set[tuple[int, Direction]] = set()
         self._room = room
 
-    def __call__(self, event: FlowEvent) -> bool:
+    def __call__(self, event: FlowEvent) -> Taken:
         key = event.rule.entry_id, event.rule.direction
         if event.command is Command.DESTROY:
             self.held.discard(key)
         elif event.command is Command.REPLACE:
             if len(self.held) >= self._room:
-                return False
+                raise Unsupported("no room")
             self.held.add(key)
-        return True
+        return Taken.NOW

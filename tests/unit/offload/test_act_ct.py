@@ -8,7 +8,7 @@ from offload import act_ct as act_ct_module
 from offload.act_ct import ActCt, Refusal, why_not
 from offload.conntrack import TCP_FIN, TCP_RST, TCP_SYN, Direction, FlowTuple
 from offload.errors import AlreadyRegistered
-from offload.flow_table import FlowEntry
+from offload.flow_table import FlowEntry, Taken
 from offload.flower import (
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
@@ -44,7 +44,7 @@ def start(*zones: int, profile: Profile = DEFAULT) -> tuple[ActCt, FakeConntrack
 
 
 def offer(act_ct: ActCt, original: FlowTuple = TCP, zone: int = ZONE) -> FlowEntry:
-    entry = act_ct.process_conn(tracked(original, zone=zone))
+    entry = act_ct.process_conn(tracked(original, zone=zone), 0.0)
     assert isinstance(entry, FlowEntry)
     return entry
 
@@ -56,7 +56,7 @@ def offer(act_ct: ActCt, original: FlowTuple = TCP, zone: int = ZONE) -> FlowEnt
 @pytest.mark.parametrize("state", [ESTABLISHED, REPLY])
 def test_established_tcp_and_udp_enter(original: FlowTuple, state: CtState) -> None:
     act_ct, conntrack = start()
-    entry = act_ct.process_conn(tracked(original, zone=ZONE, state=state, mark=7))
+    entry = act_ct.process_conn(tracked(original, zone=ZONE, state=state, mark=7), 0.0)
     assert isinstance(entry, FlowEntry)
     assert entry.tuples == (original, original.inverted())
     assert (entry.zone, entry.mark, entry.in_hardware) == (ZONE, 7, False)
@@ -83,7 +83,7 @@ def test_others_stay_in_software_for_a_reason(
     packet = tracked(flow_tuple(proto=proto), state=state, tcp_flags=tcp_flags)
     assert why_not(packet).startswith(reason)
     act_ct, _ = start(0)
-    refusal = act_ct.process_conn(packet)
+    refusal = act_ct.process_conn(packet, 0.0)
     assert isinstance(refusal, Refusal)
     assert refusal == Refusal(0, packet.original, why_not(packet))
     assert list(act_ct.refusals) == [refusal]
@@ -92,7 +92,7 @@ def test_others_stay_in_software_for_a_reason(
 
 def test_a_zone_without_a_ct_action_has_no_table() -> None:
     act_ct, _ = start(1)
-    refusal = act_ct.process_conn(tracked(zone=2))
+    refusal = act_ct.process_conn(tracked(zone=2), 0.0)
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "zone 2 has no ct action"
 
@@ -104,7 +104,7 @@ def test_udp_has_no_flags_to_look_at() -> None:
 def test_a_connection_is_added_once() -> None:
     act_ct, _ = start()
     entry = offer(act_ct)
-    assert act_ct.process_conn(tracked(zone=ZONE, state=REPLY)) is entry
+    assert act_ct.process_conn(tracked(zone=ZONE, state=REPLY), 0.0) is entry
     assert len(act_ct) == 1
 
 
@@ -118,7 +118,7 @@ def test_nat_is_seen_in_what_the_packet_reads() -> None:
     """After NAT the original direction's packet is the inverse of the reply."""
     act_ct, _ = start()
     translated = flow_tuple("7.7.7.7", sport=61000)
-    entry = act_ct.process_conn(tracked(TCP, translated, zone=ZONE))
+    entry = act_ct.process_conn(tracked(TCP, translated, zone=ZONE), 0.0)
     assert isinstance(entry, FlowEntry)
     assert entry.tuples == (TCP, translated.inverted())
     assert len(entry.rules[Direction.ORIGINAL].mangles) == 2
@@ -127,7 +127,7 @@ def test_nat_is_seen_in_what_the_packet_reads() -> None:
 def test_a_reply_is_its_own_tuple() -> None:
     act_ct, _ = start()
     reply = flow_tuple("10.0.0.4", "10.0.0.1", sport=80, dport=40000)
-    entry = act_ct.process_conn(tracked(TCP, reply, zone=ZONE, state=REPLY))
+    entry = act_ct.process_conn(tracked(TCP, reply, zone=ZONE, state=REPLY), 0.0)
     assert isinstance(entry, FlowEntry) and entry.tuples == (TCP, reply)
 
 
@@ -135,7 +135,7 @@ def test_two_connections_that_share_a_reply_tuple() -> None:
     act_ct, _ = start()
     offer(act_ct)
     other = flow_tuple(sport=40001)
-    refusal = act_ct.process_conn(tracked(other, TCP, zone=ZONE))
+    refusal = act_ct.process_conn(tracked(other, TCP, zone=ZONE), 0.0)
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "its reply tuple is another connection's"
     assert offer(act_ct, UDP).id <= 3, "its id was given back"
@@ -145,7 +145,7 @@ def test_as_many_as_there_are_tuple_ids(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(act_ct_module, "MAX_ENTRIES", 1)
     act_ct, _ = start()
     offer(act_ct)
-    refusal = act_ct.process_conn(tracked(UDP, zone=ZONE))
+    refusal = act_ct.process_conn(tracked(UDP, zone=ZONE), 0.0)
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "no tuple id is free: all 1 are in use"
     act_ct.fin_or_rst(tracked(zone=ZONE))
@@ -288,11 +288,81 @@ def test_hardware_that_fails_gives_the_entry_back() -> None:
     driver = FakeDriver()
     act_ct.register(ZONE, driver)
     entry = offer(act_ct)
-    assert act_ct.hardware_failed(entry.id) is entry
+    assert act_ct.hardware_failed(entry.id, "broken") is entry
     assert not entry.in_hardware and not driver.held
     assert conntrack.watched == {entry.id}
-    assert act_ct.hardware_failed(entry.id) is None
-    assert act_ct.hardware_failed(99) is None
+    assert act_ct.hardware_failed(entry.id, "broken") is None
+    assert act_ct.hardware_failed(99, "broken") is None
+
+
+def test_what_hardware_takes_for_later_is_watched_until_then() -> None:
+    act_ct, conntrack = start()
+    act_ct.register(ZONE, lambda _: Taken.LATER)
+    entry = offer(act_ct)
+    assert conntrack.watched == {entry.id}
+    act_ct.hardware_done(entry.id)
+    assert entry.in_hardware and not conntrack.watched
+    act_ct.hardware_done(entry.id)
+    act_ct.hardware_done(99)
+    assert not conntrack.watched
+
+
+def test_what_fails_later_is_tried_again_by_its_next_packet() -> None:
+    act_ct, conntrack = start()
+    driver = FakeDriver()
+    act_ct.register(ZONE, driver)
+    entry = offer(act_ct)
+    assert not act_ct.try_again(entry.id), "hardware has it"
+    act_ct.hardware_failed(entry.id, "no room")
+    assert entry.why == "no room"
+    assert act_ct.try_again(entry.id) and not act_ct.try_again(99)
+    assert conntrack.calls == [("offer again", ZONE, TCP)]
+    assert offer(act_ct) is entry and entry.in_hardware
+    assert len(driver.held) == 2 and not conntrack.watched
+
+
+# UDP in a later kernel: by its first commit, and both ways once it has lasted.
+
+
+def udp(act_ct: ActCt, now_s: float, state: CtState = ESTABLISHED) -> FlowEntry:
+    entry = act_ct.process_conn(tracked(UDP, zone=ZONE, state=state), now_s)
+    assert isinstance(entry, FlowEntry)
+    return entry
+
+
+def test_udp_enters_by_its_commit_and_is_whole_two_seconds_later() -> None:
+    act_ct, conntrack = start(profile=MLX5_6_1)
+    driver = FakeDriver()
+    act_ct.register(ZONE, driver)
+    entry = udp(act_ct, 10.0, NEW)
+    assert (entry.established, entry.bidirectional) == (False, False)
+    assert udp(act_ct, 10.5, NEW) is entry and not entry.established
+    assert udp(act_ct, 11.0, REPLY) is entry
+    assert (entry.established, entry.bidirectional) == (True, False)
+    assert driver.held == {(entry.id, Direction.ORIGINAL)}
+    act_ct.assure(11.9)
+    assert not conntrack.calls
+    act_ct.assure(12.0)
+    assert conntrack.calls == [("offer again", ZONE, UDP)]
+    udp(act_ct, 12.5)
+    assert entry.bidirectional and len(driver.held) == 2
+    act_ct.assure(1e9)
+    assert len(conntrack.calls) == 1
+
+
+def test_udp_that_is_gone_is_not_looked_at_again() -> None:
+    act_ct, conntrack = start(profile=MLX5_6_1)
+    udp(act_ct, 10.0)
+    act_ct.connection_gone(ZONE, UDP)
+    act_ct.assure(1e9)
+    assert not conntrack.calls
+
+
+def test_udp_that_was_assured_before_it_aged_comes_back_whole() -> None:
+    act_ct, _ = start(profile=MLX5_6_1)
+    udp(act_ct, 10.0)
+    act_ct.idle(udp(act_ct, 13.0).id, 50.0, 30)
+    assert udp(act_ct, 60.0).bidirectional
 
 
 def test_each_end_of_an_entry_frees_the_hardware() -> None:
@@ -309,6 +379,6 @@ def test_each_end_of_an_entry_frees_the_hardware() -> None:
 def test_only_the_last_refusals_are_kept() -> None:
     act_ct, _ = start()
     for zone in range(1000, 1000 + 2 * act_ct_module.REFUSALS_KEPT):
-        act_ct.process_conn(tracked(zone=zone))
+        act_ct.process_conn(tracked(zone=zone), 0.0)
     assert len(act_ct.refusals) == act_ct_module.REFUSALS_KEPT
     assert act_ct.refused.total() == 2 * act_ct_module.REFUSALS_KEPT

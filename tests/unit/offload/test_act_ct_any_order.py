@@ -54,7 +54,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(zone=ZONES, original=TUPLES)
     def packet(self, zone: int, original: FlowTuple) -> None:
-        self.act_ct.process_conn(tracked(original, zone=zone))
+        self.act_ct.process_conn(tracked(original, zone=zone), self.now_s)
 
     @rule(zone=ZONES, original=TUPLES)
     def fin(self, zone: int, original: FlowTuple) -> None:
@@ -70,7 +70,7 @@ class Life(RuleBasedStateMachine):
     def hardware_fails(self, at: int) -> None:
         entry = self.any_entry(at)
         if entry:
-            self.act_ct.hardware_failed(entry.id)
+            self.act_ct.hardware_failed(entry.id, "broken")
 
     @rule(seconds=st.integers(1, 100))
     def time(self, seconds: int) -> None:

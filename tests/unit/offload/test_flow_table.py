@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from offload.conntrack import Direction, FlowTuple
-from offload.errors import AlreadyRegistered
+from offload.errors import AlreadyRegistered, Unsupported
 from offload.flow_table import (
+    NOT_OFFERED,
+    PENDING,
     Command,
     CtMetadata,
     FlowEntry,
@@ -14,6 +16,7 @@ from offload.flow_table import (
     FlowTable,
     Mangle,
     MangleField,
+    Taken,
     mangles,
 )
 from tests.unit.connections import TCP, UDP, flow_tuple
@@ -28,9 +31,11 @@ class Driver:
         self.events: list[FlowEvent] = []
         self._refused = refused
 
-    def __call__(self, event: FlowEvent) -> bool:
+    def __call__(self, event: FlowEvent) -> Taken:
         self.events.append(event)
-        return event.rule.direction not in self._refused
+        if event.rule.direction in self._refused:
+            raise Unsupported("no room")
+        return Taken.NOW
 
     def heard(self) -> list[tuple[Command, Direction]]:
         heard = [(event.command, event.rule.direction) for event in self.events]
@@ -137,7 +142,7 @@ def test_withdrawn_from_hardware_it_is_still_an_entry() -> None:
     table.register(driver)
     table.add(connection)
     driver.heard()
-    table.withdraw(connection)
+    table.withdraw(connection, "evicted")
     assert driver.heard() == both(Command.DESTROY)
     assert not connection.in_hardware and table.lookup(TCP) is connection
 
@@ -169,3 +174,58 @@ def test_destination_nat() -> None:
         Mangle(MangleField.DST_ADDR, bytes([10, 0, 0, 4])),
         Mangle(MangleField.DST_PORT, (8080).to_bytes(2, "big")),
     )
+
+
+def test_one_that_fails_hurts_nobody_else() -> None:
+    table, healthy, connection = FlowTable(5), Driver(), entry()
+
+    def broken(event: FlowEvent) -> Taken:
+        raise KeyError(event.rule.entry_id)
+
+    table.register(broken)
+    table.register(healthy)
+    assert table.add(connection) and connection.in_hardware
+    table.unregister(healthy)
+    assert healthy.heard() == both(Command.REPLACE) + both(Command.DESTROY)
+    table.offload(connection)
+    assert connection.why == "KeyError: 7" and not connection.holders
+
+
+def test_why_it_is_not_in_hardware_is_the_last_reason() -> None:
+    table, connection = FlowTable(5), entry()
+    table.add(connection)
+    assert connection.why == NOT_OFFERED
+    table.register(Driver(Direction.REPLY))
+    assert connection.why == "no room"
+    table.register(Driver())
+    assert connection.why == ""
+    table.remove(connection)
+    assert connection.why == NOT_OFFERED
+
+
+def test_when_the_last_driver_has_left_nobody_refuses() -> None:
+    table, refusing, connection = FlowTable(5), Driver(*BOTH), entry()
+    table.register(refusing)
+    table.add(connection)
+    assert connection.why == "no room"
+    table.unregister(refusing)
+    assert connection.why == NOT_OFFERED
+
+
+def test_taken_for_later_it_is_pending() -> None:
+    table, connection = FlowTable(5), entry()
+    table.register(lambda _: Taken.LATER)
+    table.add(connection)
+    assert connection.why == PENDING and connection.holders
+
+
+def test_one_way_there_is_one_rule_and_the_other_later() -> None:
+    table, driver, connection = FlowTable(5), Driver(), entry(UDP)
+    connection.bidirectional = False
+    table.register(driver)
+    table.add(connection)
+    assert driver.heard() == [(Command.REPLACE, Direction.ORIGINAL)]
+    connection.bidirectional = True
+    table.offload(connection)
+    assert driver.heard() == both(Command.REPLACE)
+    assert len(connection.holders) == 1

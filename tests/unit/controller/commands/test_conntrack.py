@@ -51,7 +51,7 @@ def test_an_offloaded_one_shows_neither_state_nor_timeout(
 ) -> None:
     made = bed(NAT_LINE, offload=offload)
     translated = flow_tuple("7.7.7.7", "10.0.0.3", sport=61000, dport=80)
-    made.hypervisor.packet(tracked(TCP, translated))
+    made.hypervisor.packet(tracked(TCP, translated), 0.0)
     made.deliver()
     counted = " hw_packets=0 hw_bytes=0" if offload else ""
     assert made.run("conntrack -L conntrack").stdout == (
@@ -63,7 +63,7 @@ def test_an_offloaded_one_shows_neither_state_nor_timeout(
 
 def test_what_hardware_counted_of_each_direction() -> None:
     made = bed(NAT_LINE)
-    made.hypervisor.packet(tracked(TCP))
+    made.hypervisor.packet(tracked(TCP), 0.0)
     made.deliver()
     for _ in range(3):
         assert made.send(of_connection(TCP, size=200)).tables[-1] != Table.STACK
@@ -74,7 +74,7 @@ def test_what_hardware_counted_of_each_direction() -> None:
 
 def test_an_aged_udp_connection_shows_how_long_act_ct_keeps_it() -> None:
     made = bed(UDP6_LINE)
-    made.hypervisor.packet(tracked(UDP6))
+    made.hypervisor.packet(tracked(UDP6), 0.0)
     made.deliver()
     [entry] = made.entries()
     made.age_out(entry)
@@ -123,7 +123,7 @@ def test_delete() -> None:
     made = bed(TCP_TOLD_LINE, UDP6_LINE)
     made.table.conntrack.track(of_connection(CLOSING), Track(5, commit=True))
     made.hypervisor.act_ct.get_table(5)
-    made.hypervisor.packet(tracked(CLOSING, zone=5))
+    made.hypervisor.packet(tracked(CLOSING, zone=5), 0.0)
     made.deliver()
     assert made.entries()
     settled = made.switch.settles

@@ -126,7 +126,7 @@ def test_a_connection_is_made_anew_by_a_packet_each_way(original: FlowTuple) -> 
     there, back = map(
         read_back.packet_out, read_back.messages(messages.encoded(1, [made]))
     )
-    told = 4 | 1 << fields.TOLD_ESTABLISHED
+    told = 4 | fields.Told.OFFERED << fields.TOLD.start
     sets = (SetField(fields.CONNTRACK_MARK, 3), SetField(fields.CONNTRACK_LABEL, told))
     commit = Track(7, commit=True, sets=sets)
     assert read_back.plain_actions(there.actions) == read_back.plain_actions((commit,))

@@ -68,7 +68,7 @@ def test_a_copy(original: FlowTuple, reply: bool, tag: bool) -> None:
     state = ESTABLISHED | CtState.RPL if reply else ESTABLISHED
     read = original.inverted() if reply else original
     frame = conntrack.frame(read)
-    told = 1 << fields.TOLD_ESTABLISHED
+    told = fields.Told.OFFERED << fields.TOLD.start
     copy = packet_in(
         original,
         tagged(frame) if tag else frame,
