@@ -1,10 +1,11 @@
 """``python3 -m vagrant``: an unattended run, or a command in a room with libvirt.
 
-test          one VM: what `make vagrant-test` does
-run COMMAND   a command (vagrant up, a shell) with libvirt beside it, in vagrant/
+    test          one VM: what ``make vagrant-test`` does
+    test --two    two VMs, a hypervisor in each
+    run COMMAND   a command (vagrant up, a shell) with libvirt beside it, in vagrant/
 
-0    all passed          1    something failed, or cannot be had here
-130  Ctrl-C              143  SIGTERM
+Exit codes: 0 if all passed, 1 if something failed or cannot be had here, 130 after Ctrl-C,
+143 after SIGTERM, and for ``run`` the command's.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
         description="Runs the testbed in virtual machines, and leaves nothing of them behind.",
     )
     verbs = words.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("test", help="demo and tests in a VM, unattended")
+    test = verbs.add_parser("test", help="demo and tests in a VM, unattended")
+    test.add_argument("--two", action="store_true", help="the demo in two VMs")
     run = verbs.add_parser("run", help="a command, with a libvirt of its own beside it")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     return words
@@ -56,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if asked.verb == "run":
             return _run(asked.command or ["bash"])
-        code = _test(1)
+        code = _test(2 if asked.two else 1)
     except VagrantError as error:
         steps.complain(str(error))
         return 1
@@ -90,7 +92,7 @@ def _test(vms: int) -> int:
         with room.opened(directory) as inside:
             run = trial.Trial(inside, results, settings)
             try:
-                trial.one_vm(run)
+                (trial.one_vm if vms == 1 else trial.two_vms)(run)
             except trial.Over:
                 pass
         with run.step("the machine is as it was"):
