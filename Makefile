@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e oracle kernel bench vagrant-box vagrant-test format clean root
+.PHONY: help setup demo test check unit e2e oracle kernel placement bench vagrant-box vagrant-test format clean root
 
 help:  ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,13 +37,16 @@ oracle: root setup  ## get, make and boot the real kernel that tests/kernel asks
 kernel: root setup  ## the real kernel and the testbed beside it (not yet part of test)
 	@$(PYTHON) -m pytest tests/kernel $(ARGS)
 
+placement: root setup  ## tests of hypervisors on two machines (not part of test: needs sshd)
+	@$(PYTHON) -m pytest tests/placement $(ARGS)
+
 bench: root setup  ## measure; docs/performance.md explains the figures
 	@$(PYTHON) -m bench $(ARGS)
 
 vagrant-box: root  ## build a Vagrant box from Debian packages (vagrant/README.md)
 	@vagrant/box/build
 
-vagrant-test: root  ## demo and tests in a VM, unattended
+vagrant-test: root  ## demo and tests in a VM, unattended (ARGS=--two: the demo in two)
 	@vagrant/install.sh
 	@python3 -m vagrant test $(ARGS)
 

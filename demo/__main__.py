@@ -46,6 +46,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="flow-table timeout of UDP, in seconds (%(default)s; a kernel's is 30)",
     )
+    add(
+        "--place",
+        action="append",
+        default=[],
+        metavar="HYPERVISOR=[SERVER]%INTERFACE",
+        help="put a hypervisor on a machine, over SSH (see topologies/placement.py)",
+    )
     add("--plain", action="store_true", help="no colour, and no line that moves")
     return options
 
@@ -111,13 +118,22 @@ def _tell(asked: argparse.Namespace, report: Report, screen: Screen) -> int:
 
 def _tell_or_fail(asked: argparse.Namespace, report: Report, screen: Screen) -> int:
     from demo import story
-    from topologies import signals
-    from topologies.errors import TopologyError
+    from topologies import placement, signals
+    from topologies.errors import BadOption, TopologyError
 
     signals.exit_on_sigterm()
     hardware = not asked.no_hw_offload
     try:
-        story.tell(screen, report, hardware=hardware, udp_timeout_s=asked.udp_timeout)
+        story.tell(
+            screen,
+            report,
+            hardware=hardware,
+            udp_timeout_s=asked.udp_timeout,
+            placement=placement.from_words(asked.place),
+        )
+    except BadOption as error:
+        report.error = str(error)
+        return 2
     except (DemoError, TopologyError) as error:
         report.error = " ".join(str(error).split())
         return 1

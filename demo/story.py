@@ -13,20 +13,31 @@ from demo.report import Report
 from demo.screen import Screen, Style
 from demo.stage import Stage
 from topologies import Options, requirements
+from topologies.placement import Placement
 from topologies.two_hypervisors import TwoHypervisors
 
 TITLE = "Connection tracking offload: the cover letter, with real packets"
 
 
-def tell(screen: Screen, report: Report, *, hardware: bool, udp_timeout_s: int) -> None:
+def tell(
+    screen: Screen,
+    report: Report,
+    *,
+    hardware: bool,
+    udp_timeout_s: int,
+    placement: Placement,
+) -> None:
     """Tell the story from beginning to end; raises DemoError and TopologyError."""
+    topo = TwoHypervisors(placement=placement)
     requirements.check(Options())
     screen.line(screen.paint(TITLE, Style.STRONG))
     screen.heading("1  Two hypervisors")
     screen.moving("  starting ...")
     began_s = time.monotonic()
     with topologies.running(
-        TwoHypervisors(), hw_tc_offload=hardware, udp_timeout_s=udp_timeout_s
+        topo,
+        hw_tc_offload=hardware,
+        udp_timeout_s=udp_timeout_s,
     ) as net:
         took_s = time.monotonic() - began_s
         meter = Meter(net.run_.control_socket)

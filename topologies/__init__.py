@@ -24,6 +24,9 @@ A description (a Mininet ``Topo``) names nodes of these kinds and their links;
      run              directory, lock, mark on processes; removes what dead runs left
      processes        /proc: who belongs to a run; ending them by pidfd
 
+    placement         which machine a hypervisor lives on
+    machine           commands on this machine, or on another over SSH
+    agent             a run's part on another machine
     ambient           the run when ``mn``, not ``running``, builds the network
     requirements      what the machine must have, asked before anything is built
     options, signals, waiting, errors

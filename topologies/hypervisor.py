@@ -29,10 +29,11 @@ from mininet.node import Switch
 
 from topologies import ambient
 from topologies.driver import Driver
-from topologies.errors import TopologyError
+from topologies.errors import CommandFailed, TopologyError
 from topologies.nodes import RunNode
 from topologies.options import FLOW_TABLE_TIMEOUT_S, Datapath
 from topologies.ovs import OpenVSwitch
+from topologies.placement import Place
 from topologies.run import Run
 from topologies.underlay import UplinkIntf
 from topologies.waiting import PATIENCE, wait_until
@@ -62,7 +63,8 @@ class Hypervisor(RunNode, Switch):
     """A hypervisor with one uplink; every other interface is a representor.
 
     ``tunnel_ip`` is the tunnels' address with its prefix, ``tunnel_mac`` that of
-    the interface that has it, ``filters`` a file for ``tc -batch``.
+    the interface that has it, ``filters`` a file for ``tc -batch``. With a ``place`` the
+    uplink is there from the start; without, it is a link of the topology's.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Hypervisor(RunNode, Switch):
         tunnel_mac: str,
         uplink: str = "ens1f0",
         filters: Path | None = None,
+        place: Place | None = None,
         **params: Any,
     ) -> None:
         self.tunnel_ip = IPv4Interface(tunnel_ip)
@@ -83,15 +86,33 @@ class Hypervisor(RunNode, Switch):
         # The node's shell starts in Node.__init__, with all this in its environment.
         run = run or ambient.current()
         self.directory = run.directory / name
-        self.ovs = OpenVSwitch(self.directory, run, self._spawn)
+        server = place.server if place else ""
+        self.ovs = OpenVSwitch(self.directory, run, self._spawn, run.machine(server))
         self.peers: Sequence[Hypervisor] = ()
         self._attached = False
-        super().__init__(name, run=run, **{**params, "inNamespace": True})
+        super().__init__(
+            name, run=run, server=server, **{**params, "inNamespace": True}
+        )
         self.write_sysctls(
             ("ipv6/conf/all/disable_ipv6", 1),
             ("ipv6/conf/default/disable_ipv6", 1),
             ("ipv4/ip_forward", 0),
         )
+        if place:
+            self._join(place)
+
+    def _join(self, place: Place) -> None:
+        """Make the uplink of the machine's own interface."""
+        # In bridge mode it is given what is sent to its address, so that is the tunnels'.
+        uplink = ["name", self.uplink, "address", self.tunnel_mac]
+        words = ["link", place.underlay, *uplink, "netns", str(self.pid)]
+        kind = ["type", "macvlan", "mode", "bridge"]
+        argv = ["ip", "link", "add", *words, *kind]
+        try:
+            self.run.call(argv, machine=self.machine)
+        except CommandFailed as failure:
+            raise CommandFailed(argv, failure.code, failure.stderr, self.name) from None
+        UplinkIntf(self.uplink, node=self, moveIntfFn=lambda *_: None, delays=True)
 
     @property
     def physical_bridge(self) -> str:
@@ -252,8 +273,9 @@ class Hypervisor(RunNode, Switch):
         )
         # ovs-vswitchd connects to no socket outside of its own directory (vswitchd/bridge.c:
         # bridge_configure_remotes), but follows a link that is in it.
-        link = self.ovs.directory / self.run.openflow_socket.name
-        link.symlink_to(self.run.openflow_socket)
+        socket = self.run.openflow_socket
+        self.machine.place_links(self.ovs.directory, {socket.name: socket})
+        link = self.ovs.directory / socket.name
         backoff = [
             "--",
             "set",
@@ -278,11 +300,9 @@ class Hypervisor(RunNode, Switch):
 
     def _install_shims(self) -> None:
         """Put the testbed's tools first on PATH; until now, the system's were."""
-        shims = self.directory / "bin"
-        shims.mkdir()
-        for tool in _SHIMMED:
-            # A link, for /run may be mounted noexec; that counts where the link leads.
-            (shims / tool).symlink_to(_SHIM)
+        # Links, for /run may be mounted noexec; that counts where the link leads.
+        links = dict.fromkeys(_SHIMMED, _SHIM)
+        self.machine.place_links(self.directory / "bin", links)
         # The shell remembers where it has found a command.
         self.cmd("hash -r")
 

@@ -6,7 +6,6 @@ also carries the run's mark, in its own environment and in that of all it starts
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -35,8 +34,11 @@ class RunNode(Node):
     # Mininet's Switch reads it, but sets it only outside of a namespace.
     controlIntf = None
 
-    def __init__(self, name: str, run: Run | None = None, **params: Any) -> None:
+    def __init__(
+        self, name: str, run: Run | None = None, server: str = "", **params: Any
+    ) -> None:
         self.run = run or ambient.current()
+        self.machine = self.run.machine(server)
         super().__init__(name, **params)
         if self.inNamespace:
             self._mark_namespace()
@@ -49,14 +51,27 @@ class RunNode(Node):
         if code != "0":
             raise TopologyError(f"{self.name}: {' '.join(said)}")
 
+    def startShell(self, mnopts: str | None = None) -> None:
+        """Start the node's shell, in its namespace."""
+        super().startShell(mnopts or self.machine.shell_options)
+        if self.machine.name:
+            # Mininet has noted that of the ssh which leads to the shell.
+            self.pid = int(self.cmd("echo $$"))
+
     def environment(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of what runs on this node."""
         return self.run.environment(given)
 
     def _popen(self, cmd: list[str], **params: Any) -> subprocess.Popen[bytes]:
         # Mininet's Node starts everything through this: its shell, popen(), pexec().
-        params["env"] = self.environment(params.get("env"))
-        child = subprocess.Popen(cmd, **params)
+        environment = self.environment(params.pop("env", None))
+        is_shell = self.shell is None
+        words = self.machine.command(
+            cmd, environment, terminal=is_shell, attached=not is_shell
+        )
+        if self.machine.name:
+            params["start_new_session"] = True  # Ctrl-C at the prompt is not for it
+        child = subprocess.Popen(words, env=environment, **params)
         self.run.adopt(child)
         return child
 
@@ -66,7 +81,14 @@ class RunNode(Node):
         ``mnexec -a`` would leave a chroot that the testbed runs in.
         """
         target = f"--target={self.pid}"
-        return ["nsenter", target, "--net", "--mount", "--root", f"--wd={os.getcwd()}"]
+        return [
+            "nsenter",
+            target,
+            "--net",
+            "--mount",
+            "--root",
+            f"--wd={self.machine.directory}",
+        ]
 
     def popen(self, *args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
         """Start a command on the node, as Mininet's own does."""
@@ -78,7 +100,7 @@ class RunNode(Node):
         """Run a command on the node and return what it printed, or raise CommandFailed."""
         attached = [*self._entering(), *argv]
         try:
-            return self.run.call(attached, self.environment(), stdin)
+            return self.run.call(attached, self.environment(), stdin, self.machine)
         except CommandFailed as failure:
             raise CommandFailed(argv, failure.code, failure.stderr, self.name) from None
 

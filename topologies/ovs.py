@@ -6,13 +6,13 @@ path is below ``directory``, and a kernel datapath belongs to its namespace.
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from topologies.errors import NotReady, TopologyError
+from topologies.machine import Machine
 from topologies.run import Run
 from topologies.waiting import PATIENCE, wait_until
 
@@ -31,6 +31,9 @@ class OpenVSwitch:
     directory: Path
     run: Run
     spawn: Spawn
+    machine: Machine = field(default_factory=Machine)
+    pid: int | None = None
+    """The process id of ovs-vswitchd, from when it is ready."""
     _database: subprocess.Popen[bytes] | None = None
     _switch: subprocess.Popen[bytes] | None = None
 
@@ -45,33 +48,31 @@ class OpenVSwitch:
         """Where ``ovs-appctl -t`` reaches ovs-vswitchd, under a name that stays."""
         return self.directory / "ovs-vswitchd.ctl"
 
-    @property
-    def pid(self) -> int | None:
-        """The process id of ovs-vswitchd."""
-        return self._switch.pid if self._switch else None
-
     def start_database(self) -> None:
         """Start ovsdb-server on an empty database, without waiting for it."""
-        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.machine.place_links(self.directory, {})
         database = self.directory / "conf.db"
-        self.run.call(["ovsdb-tool", "create", str(database), str(_SCHEMA)])
+        self._call("ovsdb-tool", "create", str(database), str(_SCHEMA))
         remote = f"--remote=punix:{self._database_socket}"
         self._database = self._start("ovsdb-server", str(database), remote)
 
     def start_switch(self) -> None:
         """Start ovs-vswitchd, without waiting for it."""
         self._switch = self._start("ovs-vswitchd", f"unix:{self._database_socket}")
-        # ovs-appctl, on the node, looks for the name that has the process id in it.
-        self.control_socket.unlink(missing_ok=True)
-        self.control_socket.symlink_to(f"ovs-vswitchd.{self._switch.pid}.ctl")
 
     def wait_for_database(self) -> None:
         """Return once the database takes connections."""
-        self._wait(self._database, self._database_socket, "ovsdb-server")
+        path = self._database_socket
+        self._wait(self._database, lambda: self.machine.listens(path), "ovsdb-server")
+        self.machine.bring(path)
 
     def wait_for_switch(self) -> None:
         """Return once the switch has done all the database says; raise if it could not."""
-        self._wait(self._switch, self.control_socket, "ovs-vswitchd")
+        self._wait(self._switch, self._switch_answers, "ovs-vswitchd")
+        # ovs-appctl, on the node, looks for the name that has the process id in it.
+        named = self._switch_socket
+        self.machine.place_links(self.directory, {self.control_socket.name: named.name})
+        self.machine.bring(named)
         # A change without --no-wait returns when ovs-vswitchd has caught up with it.
         self.vsctl("set", "Open_vSwitch", ".", "external_ids:ct-offload=up")
         columns = ("--columns=name,error", "--format=csv", "--no-headings")
@@ -84,18 +85,21 @@ class OpenVSwitch:
     def vsctl(self, *words: str) -> str:
         """Run ovs-vsctl on this database."""
         timeout = f"--timeout={_START_S * PATIENCE:.0f}"
-        return self.run.call(
-            ["ovs-vsctl", f"--db=unix:{self._database_socket}", timeout, *words]
+        return self._call(
+            "ovs-vsctl", f"--db=unix:{self._database_socket}", timeout, *words
         )
 
     def appctl(self, *words: str) -> str:
         """Run ovs-appctl on this ovs-vswitchd."""
-        return self.run.call(["ovs-appctl", "-t", str(self.control_socket), *words])
+        return self._call("ovs-appctl", "-t", str(self.control_socket), *words)
+
+    def _call(self, *argv: str) -> str:
+        return self.run.call(argv, machine=self.machine)
 
     def stop_switch(self) -> None:
         """Stop ovs-vswitchd alone: its datapath, ports and flows go with it."""
         _stop(self._switch)
-        self._switch = None
+        self._switch = self.pid = None
 
     def stop(self) -> None:
         """Stop both daemons."""
@@ -107,6 +111,16 @@ class OpenVSwitch:
     def _database_socket(self) -> Path:
         return self.directory / "db.sock"
 
+    @property
+    def _switch_socket(self) -> Path:
+        return self.directory / f"ovs-vswitchd.{self.pid}.ctl"
+
+    def _switch_answers(self) -> bool:
+        assert self._switch
+        pidfile = self.directory / "ovs-vswitchd.pid"
+        self.pid = self.machine.pid_of(self._switch, pidfile)
+        return self.pid is not None and self.machine.listens(self._switch_socket)
+
     def _start(self, daemon: str, *words: str) -> subprocess.Popen[bytes]:
         pidfile = f"--pidfile={self.directory / daemon}.pid"
         argv = [daemon, *words, pidfile, "-vconsole:off", "-vsyslog:off", "-vfile:info"]
@@ -116,17 +130,19 @@ class OpenVSwitch:
         )
 
     def _wait(
-        self, daemon: subprocess.Popen[bytes] | None, path: Path, name: str
+        self,
+        daemon: subprocess.Popen[bytes] | None,
+        answers: Callable[[], bool],
+        name: str,
     ) -> None:
-        def answers() -> bool:
+        def is_ready() -> bool:
             if daemon is None or daemon.poll() is not None:
                 raise NotReady(
                     f"{name} ended at its start: {last_line(self.directory, name)}"
                 )
-            with socket.socket(socket.AF_UNIX) as client:
-                return client.connect_ex(str(path)) == 0
+            return answers()
 
-        wait_until(answers, _START_S, f"{name} in {self.directory.name}")
+        wait_until(is_ready, _START_S, f"{name} in {self.directory.name}")
 
 
 def last_line(directory: Path, name: str) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from topologies import processes, signals
 from topologies.errors import CommandFailed, TopologyError
+from topologies.machine import Machine, Server
 from topologies.options import Options
 from topologies.processes import RUN_VARIABLE, Proc
 from topologies.waiting import PATIENCE
@@ -60,17 +61,19 @@ class Run:
         self.options = options
         self._lock: int | None = lock
         self._children: list[subprocess.Popen[bytes]] = []
+        self._machines = {"": Machine()}
 
     @classmethod
-    def open(cls, options: Options) -> Run:
+    def open(cls, options: Options, run_id: str | None = None) -> Run:
         """Begin a run, after removing what dead ones have left.
 
-        Not to be interrupted: the caller holds signals back until ``close`` is arranged for.
+        With an id it is part of another machine's run (see agent.py). Not to be interrupted:
+        the caller holds signals back until ``close`` is arranged for.
         """
         root = options.run_dir_root.resolve()
         with _locked_root(root):
             reap(root)
-            directory = root / secrets.token_hex(4)
+            directory = root / (run_id or secrets.token_hex(4))
             directory.mkdir(mode=0o700)
             lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -90,6 +93,15 @@ class Run:
     def openflow_socket(self) -> Path:
         """Where the controller takes switches."""
         return self.directory / "openflow.sock"
+
+    def machine(self, name: str) -> Machine:
+        """Return a machine of the run's by its name, connected to; raises TopologyError."""
+        if name not in self._machines:
+            with signals.deferred():
+                self._machines[name] = Server(
+                    name, self.directory, self.options.datapath.value
+                )
+        return self._machines[name]
 
     def environment(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return an environment with the run's mark (and a PATH)."""
@@ -112,13 +124,15 @@ class Run:
         argv: Sequence[str],
         given: Mapping[str, str] | None = None,
         stdin: str = "",
+        machine: Machine | None = None,
     ) -> str:
         """Run a command to its end and return what it printed, or raise CommandFailed."""
+        environment = self.environment(given)
         try:
             done = subprocess.run(
-                argv,
+                machine.command(argv, environment) if machine else argv,
                 input=stdin,
-                env=self.environment(given),
+                env=environment,
                 capture_output=True,
                 text=True,
                 errors="surrogateescape",
@@ -142,6 +156,8 @@ class Run:
         with signals.deferred():
             try:
                 self.end_processes()
+                for machine in self._machines.values():
+                    machine.close()
                 # If they do not end, the directory stays: it tells the next start about them.
                 with ExitStack() as stack:
                     stack.callback(_remove, self.directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mininet.topo import Topo
 from offload import profile as profiles
 from topologies import requirements, signals
 from topologies.driver import Driver
+from topologies.errors import BadOption
 from topologies.options import RUN_DIR_ROOT, Datapath, Options
 from topologies.run import Run
 
@@ -99,7 +101,7 @@ def running(
 @contextmanager
 def running_with(topo: Topo, options: Options) -> Iterator[Testbed]:
     """Do as ``running`` does, with options that are already one value."""
-    options = requirements.check(options)
+    options = requirements.check(_decide_datapath(topo, options))
     with signals.clean_exit_on_sigterm(), ExitStack() as stack:
         with signals.deferred():
             run = Run.open(options)
@@ -108,3 +110,16 @@ def running_with(topo: Topo, options: Options) -> Iterator[Testbed]:
         stack.callback(net.stop)
         net.start()
         yield net
+
+
+def _decide_datapath(topo: Topo, options: Options) -> Options:
+    """Return the options of a network that may be spread over machines."""
+    places = [topo.nodeInfo(name).get("place") for name in topo.switches()]
+    if not any(place and place.server for place in places):
+        return options
+    if options.datapath is Datapath.KERNEL:
+        raise BadOption(
+            "the driver cannot reach conntrack in another machine's kernel:"
+            " hypervisors on several machines need --datapath user"
+        )
+    return replace(options, datapath=Datapath.USER)

@@ -13,6 +13,8 @@
 VM number n is 24:8a:07:a5:28:0n, 10.0.0.n/24 and fd00::n/64. The filters that
 connect all four are files to read: ``topologies/filters/two_hypervisors.*.tc``.
 
+With a placement (``topologies.placement``) each hypervisor lives on a machine of its own.
+
     sudo .venv/bin/python -m topologies.two_hypervisors --help
     sudo .venv/bin/python $(command -v mn) --custom topologies/two_hypervisors.py \\
         --topo two_hypervisors --controller ct_offload
@@ -29,11 +31,13 @@ from mininet.cli import CLI
 from mininet.topo import Topo
 
 from topologies import FILTERS
+from topologies import placement as placements
 from topologies.driver import Driver
 from topologies.errors import TopologyError
 from topologies.hypervisor import Hypervisor
 from topologies.nodes import VirtualMachine
 from topologies.options import add_arguments, from_arguments
+from topologies.placement import Placement
 from topologies.testbed import running_with
 from topologies.underlay import Underlay, UplinkIntf
 
@@ -44,9 +48,12 @@ VM_MTU = 1450
 class TwoHypervisors(Topo):
     """hv1 with vm1 and vm2, hv2 with vm3 and vm4."""
 
-    def build(self) -> None:
-        """Describe the network; nothing is made yet."""
-        self.addSwitch("underlay", cls=Underlay)
+    def build(self, placement: Placement | None = None) -> None:
+        """Describe the network, here or spread over machines; nothing is made yet."""
+        self.placement = placement or {}
+        placements.check(self.placement, ("hv1", "hv2"))
+        if not self.placement:
+            self.addSwitch("underlay", cls=Underlay)
         self._add_hypervisor(1, "7.7.7.7/24")
         self._add_hypervisor(2, "7.7.7.8/24")
         for number, (hypervisor, representor) in enumerate(
@@ -68,24 +75,28 @@ class TwoHypervisors(Topo):
             tunnel_ip=tunnel_ip,
             tunnel_mac=f"24:8a:07:a5:2f:0{number}",
             filters=FILTERS / f"two_hypervisors.{name}.tc",
+            place=self.placement.get(name),
         )
-        self.addLink(
-            name,
-            "underlay",
-            intfName1="ens1f0",
-            intfName2=f"to-{name}",
-            intf=UplinkIntf,
-            params1={"delays": True},
-        )
+        if not self.placement:
+            self.addLink(
+                name,
+                "underlay",
+                intfName1="ens1f0",
+                intfName2=f"to-{name}",
+                intf=UplinkIntf,
+                params1={"delays": True},
+            )
 
     def _add_vm(self, number: int, hypervisor: str, representor: str) -> None:
         mac = f"24:8a:07:a5:28:0{number}"
+        place = self.placement.get(hypervisor)
         self.addHost(
             f"vm{number}",
             cls=VirtualMachine,
             ip=f"10.0.0.{number}/24",
             ip6=f"fd00::{number}/64",
             mtu=VM_MTU,
+            server=place.server if place else "",
         )
         self.addLink(
             f"vm{number}",
@@ -138,9 +149,19 @@ def main() -> int:
         epilog="At the prompt: hv1 tc -s filter show dev ens1f0_0 ingress; vm1 ping -c 1 vm3; exit",
     )
     add_arguments(parser)
+    parser.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        metavar=placements.FORM,
+        help="put a hypervisor on a machine: SERVER is what ssh calls it (without: this one),"
+        " INTERFACE the one of it that the tunnels use",
+    )
+    arguments = parser.parse_args()
     try:
-        options = from_arguments(parser.parse_args())
-        with running_with(TwoHypervisors(), options) as net:
+        options = from_arguments(arguments)
+        topo = TwoHypervisors(placement=placements.from_words(arguments.place))
+        with running_with(topo, options) as net:
             told = WITH_FILTERS if options.filters else WITHOUT_FILTERS
             print(BANNER.format(filters=told))
             Prompt(net)

@@ -23,6 +23,7 @@ from tests.e2e.leftovers import (
     sleepers,
 )
 from tests.e2e.state import status, until
+from topologies.placement import Placement
 from topologies.two_hypervisors import TwoHypervisors
 
 PING = "ping -c 1 -W 10"
@@ -91,8 +92,8 @@ def test_nothing_left_of_filters_that_tc_refuses(root: Path, tmp_path: Path) -> 
     file.write_text("filter add dev ens1f0_0 ingress prio 1 proto ip flower bogus\n")
 
     class Bad(TwoHypervisors):
-        def build(self) -> None:
-            super().build()
+        def build(self, placement: Placement | None = None) -> None:
+            super().build(placement)
             self.nodeInfo("hv2")["filters"] = file
 
     with nothing_left(root), pytest.raises(topologies.TopologyError) as failure:
