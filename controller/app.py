@@ -36,6 +36,7 @@ class Driver(RyuApp):
         self.switches: dict[str, Switch] = {}
         self._by_dpid: dict[int, Switch] = {}
         self._lost: dict[Switch, LostConnections] = {}
+        self._looking: set[Switch] = set()
 
     def start(self) -> Any:
         """Start the event loop, and the clock beside it."""
@@ -78,15 +79,22 @@ class Driver(RyuApp):
         return switch
 
     def _clock(self) -> None:
-        """Once a second: timeouts, and connections deleted behind our back."""
+        """Once a second: timeouts, and what the switch told nobody."""
         while True:
             eventlet.sleep(_TICK_S)
             for switch in list(self.switches.values()):
-                if not switch.installed:
-                    continue
-                switch.hypervisor.tick(time.monotonic())
-                try:
-                    self._lost.setdefault(switch, LostConnections()).look(switch)
-                except OvsError as error:
-                    LOG.debug("%s", error)
-                switch.flush_soon()
+                if switch.installed:
+                    switch.hypervisor.tick(time.monotonic())
+                    switch.flush_soon()
+                    if switch not in self._looking:
+                        eventlet.spawn_n(self._look, switch)
+
+    def _look(self, switch: Switch) -> None:
+        self._looking.add(switch)
+        try:
+            self._lost.setdefault(switch, LostConnections()).look(switch)
+        except OvsError as error:
+            LOG.debug("%s", error)
+        finally:
+            self._looking.discard(switch)
+        switch.flush_soon()

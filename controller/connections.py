@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from controller.fields import LABEL_BITS, Told
 from offload.conntrack import PROTOCOL_NAMES, FlowTuple
@@ -77,9 +77,14 @@ def _tuple(proto: str, fields: dict[str, str]) -> FlowTuple:
     Source: include/net/netfilter/nf_conntrack_tuple.h
     """
     number = _NUMBERS.get(proto, int(proto) if proto.isdigit() else 0)
-    source, target = ip_address(fields["src"]), ip_address(fields["dst"])
     sport, dport = int(fields.get("sport", "0")), int(fields.get("dport", "0"))
     if "id" in fields:
         sport = int(fields["id"])
         dport = int(fields.get("type", "0")) << 8 | int(fields.get("code", "0"))
-    return FlowTuple(source.packed, target.packed, number, sport, dport)
+    src, dst = _packed(fields["src"]), _packed(fields["dst"])
+    return FlowTuple(src, dst, number, sport, dport)
+
+
+def _packed(address: str) -> bytes:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.inet_pton(family, address)

@@ -228,26 +228,29 @@ class Hypervisor:
         self.outbox.append(DeleteZone(zone))
 
     def reconcile(
-        self,
-        entries: Iterable[FlowEntry],
-        tracked: dict[tuple[int, FlowTuple], Connection],
-    ) -> None:
-        """Take over what happened to connections while nobody told us.
+        self, entries: Iterable[FlowEntry], tracked: Iterable[Connection]
+    ) -> int:
+        """Take over what happened to connections while nobody told us; how many there are.
 
-        ``entries`` are those there were before ``tracked`` was asked for.
-        What conntrack has lost, or saw closing, has no entry any more; what it
-        told of in vain is to tell again.
+        ``entries`` are those there were before ``tracked`` was asked for; others may
+        come and go while it is read.  What conntrack has lost, or saw closing, has no
+        entry any more; what it told of in vain is to tell again.
         """
-        for entry in entries:
-            original = entry.tuples[Direction.ORIGINAL]
-            connection = tracked.get((entry.zone, original))
-            if connection is None or connection.told is Told.CLOSING:
-                self.act_ct.connection_gone(entry.zone, original)
-        for connection in tracked.values():
-            table = self.act_ct.tables.get(connection.zone)
-            known = table is not None and table.lookup(connection.original)
-            if not known and _told_in_vain(connection):
+        gone = {entry.id: entry for entry in entries}
+        count = 0
+        for connection in tracked:
+            count += 1
+            entry = self.act_ct.lookup(connection.zone, connection.original)
+            if entry is None and _told_in_vain(connection):
                 self._entries.offer_again(connection.zone, connection.original)
+            elif entry is not None and connection.told is not Told.CLOSING:
+                gone.pop(entry.id, None)
+        for entry in gone.values():
+            if self.act_ct.entry(entry.id) is entry:
+                self.act_ct.connection_gone(
+                    entry.zone, entry.tuples[Direction.ORIGINAL]
+                )
+        return count
 
     def restore_connections(self) -> None:
         """Give a switch that lost its conntrack the offloaded connections back."""

@@ -56,6 +56,10 @@ class Ovs:
         with self._asked(command, *arguments) as channel:
             return _result(command, _answer(channel))
 
+    def coverage(self, counter: str) -> int:
+        """How often something has happened in the daemon.  Source: OVS lib/coverage.c"""
+        return int(self.appctl("coverage/read-counter", counter))
+
     def credit_counters(self, look: Callable[[], None]) -> None:
         """Return when the datapath's counters have been credited to rules.
 
@@ -161,7 +165,7 @@ def _result(command: str, answer: dict[str, object]) -> str:
 
 
 def _answer(channel: socket.socket) -> dict[str, object]:
-    received = b""
+    received = bytearray()
     while True:
         piece = channel.recv(_READ_BYTES)
         received += piece

@@ -12,13 +12,13 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import eventlet
 import eventlet.event
 
-from controller.connections import connections
+from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
 from controller.openflow import decode, encode, messages
 from controller.openflow.decode import Counted
@@ -29,6 +29,7 @@ from controller.rules import AddEntry, AddRule, DeleteEntry, DeleteRule, Message
 LOG = logging.getLogger("ct_offload")
 _TIMEOUT_S = 10.0
 _FIRST_XID = 0x10000000
+_READ_AT_A_TIME = 64
 _REMOVALS = (DeleteRule, DeleteEntry)
 
 
@@ -120,6 +121,18 @@ class Switch:
     def appctl(self, command: str, *arguments: str) -> str:
         """What ovs-vswitchd answers to a command."""
         return self.ovs.appctl(command, *arguments)
+
+    def compare_connections(self) -> int:
+        """Have entries and conntrack's list agree; the number of connections."""
+        entries = list(self.hypervisor.act_ct)
+        return self.hypervisor.reconcile(entries, self._tracked())
+
+    def _tracked(self) -> Iterator[Connection]:
+        """The switch's connections; others run while they are read."""
+        for number, each in enumerate(connections(self.appctl)):
+            if number % _READ_AT_A_TIME == 0:
+                eventlet.sleep(0)
+            yield each
 
     def prepare_zone(self, zone: int) -> None:
         """Give a zone the kernel's conntrack timeouts, once."""
@@ -242,9 +255,7 @@ class Switch:
             return False
         if not self._counters(Owner.PIPELINE):
             return True
-        there = list(self.hypervisor.act_ct)
-        tracked = {each.key: each for each in connections(self.appctl)}
-        self.hypervisor.reconcile(there, tracked)
+        self.compare_connections()
         self.flush()
         return False
 

@@ -165,10 +165,14 @@ class ActCt:
         """
         return self.connection_gone(packet.zone, packet.original)
 
+    def lookup(self, zone: int, flow_tuple: FlowTuple) -> FlowEntry | None:
+        """The entry that has a tuple as one of its two."""
+        table = self.tables.get(zone)
+        return table.lookup(flow_tuple) if table else None
+
     def connection_gone(self, zone: int, original: FlowTuple) -> FlowEntry | None:
         """Remove the entry of a connection that conntrack no longer has."""
-        table = self.tables.get(zone)
-        entry = table.lookup(original) if table else None
+        entry = self.lookup(zone, original)
         if entry is not None:
             self._remove(entry)
         return entry

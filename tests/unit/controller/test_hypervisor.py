@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from controller.connections import Connection
@@ -326,10 +328,22 @@ def test_what_conntrack_lost_or_saw_closing_has_no_entry() -> None:
     for original in (stays, lost, closing):
         offered(bed, original)
     there = [connection(stays), connection(closing, told=Told.CLOSING)]
-    bed.hypervisor.reconcile(
-        list(bed.hypervisor.act_ct), {each.key: each for each in there}
-    )
+    assert bed.hypervisor.reconcile(list(bed.hypervisor.act_ct), there) == len(there)
     assert [entry.tuples[Direction.ORIGINAL] for entry in bed.entries()] == [stays]
+
+
+def test_an_entry_that_came_while_the_list_was_read_stays() -> None:
+    bed = letter()
+    offered(bed)
+    before = list(bed.hypervisor.act_ct)
+
+    def read() -> Iterator[Connection]:
+        bed.hypervisor.forget(0, TCP)
+        offered(bed)
+        yield connection(UDP, told=Told.NOTHING)
+
+    assert bed.hypervisor.reconcile(before, read()) == 1
+    assert [entry.tuples[Direction.ORIGINAL] for entry in bed.entries()] == [TCP]
 
 
 def test_what_was_told_in_vain_is_to_be_told_again() -> None:
@@ -346,16 +360,14 @@ def test_what_was_told_in_vain_is_to_be_told_again() -> None:
         connection(untold, told=Told.NOTHING),
         connection(closing, told=Told.CLOSING),
     ]
-    bed.hypervisor.reconcile(
-        list(bed.hypervisor.act_ct), {each.key: each for each in there}
-    )
+    assert bed.hypervisor.reconcile(list(bed.hypervisor.act_ct), there) == len(there)
     assert bed.hypervisor.take_outbox() == [OfferAgain(0, vain)]
 
 
 def test_a_told_connection_of_a_zone_without_a_filter() -> None:
     bed = Bed()
     there = connection()
-    bed.hypervisor.reconcile(list(bed.hypervisor.act_ct), {there.key: there})
+    bed.hypervisor.reconcile(list(bed.hypervisor.act_ct), [there])
     assert bed.hypervisor.take_outbox() == [OfferAgain(0, TCP)]
 
 
