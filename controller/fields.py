@@ -57,7 +57,9 @@ ETH_TYPE = _header("eth_type_nxm", 16)
 IP_PROTO = _header("ip_proto_nxm", 8)
 VLAN_VID = _header("vlan_vid", 13)
 VLAN_PCP = _header("vlan_pcp", 3)
-VLAN_PRESENT = 0x1000  # of VLAN_VID: there is a tag
+VLAN_PRESENT = 0x1000  # of VLAN_VID and VLAN_TCI: there is a tag
+# As a whole, since OVS writes the PCP only where a rule asked for a tag.
+VLAN_TCI = _header("vlan_tci", 16)
 IP_DSCP = _header("ip_dscp", 6)
 IP_ECN = _header("ip_ecn", 2)
 IP_TTL = _header("nw_ttl", 8)

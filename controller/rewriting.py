@@ -54,6 +54,8 @@ from offload.flower import Match as FlowerMatch
 _WORD_BITS = 32
 _NO_CHECKSUMS = Checksums(0)
 _DECREMENT = 255
+_PCP_SHIFT = 13
+_VID, _PCP = fields.VLAN_TCI.part(0, 12), fields.VLAN_TCI.part(_PCP_SHIFT)
 
 
 @dataclass(slots=True)
@@ -255,8 +257,8 @@ def vlan_push(action: VlanPush, packet: PacketSoFar) -> Iterator[RuleAction]:
     """Put a tag in front."""
     packet.pushed += 1
     yield PushVlan(action.protocol)
-    yield SetField(fields.VLAN_VID, fields.VLAN_PRESENT | action.vlan_id)
-    yield SetField(fields.VLAN_PCP, action.priority)
+    tag = action.priority << _PCP_SHIFT | fields.VLAN_PRESENT | action.vlan_id
+    yield SetField(fields.VLAN_TCI, tag)
 
 
 def vlan_pop(action: VlanPop, packet: PacketSoFar) -> Iterator[RuleAction]:
@@ -277,9 +279,9 @@ def vlan_modify(action: VlanModify, packet: PacketSoFar) -> Iterator[RuleAction]
         raise Unsupported("vlan modify: the switch does not change a tag's protocol")
     if not _has_tag(packet, "modify"):
         return
-    yield SetField(fields.VLAN_VID, fields.VLAN_PRESENT | action.vlan_id)
+    yield SetField(_VID, action.vlan_id)
     if action.priority is not None:
-        yield SetField(fields.VLAN_PCP, action.priority)
+        yield SetField(_PCP, action.priority)
 
 
 def _has_tag(packet: PacketSoFar, verb: str) -> bool:
