@@ -112,6 +112,7 @@ CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software r
 CT_ZONE = Field("ct_zone", "reg11", 16, 0, 32, "nf_ct_zone() of the skb's connection")
 OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
 INGRESSES = Field("ingresses", "reg10", 5, 2, 32, "mirred_rec_level: ones counted")
+SEGMENT = Field("segment", "reg10", 16, 16, 32, "how far behind continue it is")
 GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: ones counted")
 FIRST_CHAIN = Field("first_chain", "reg13", 32, counterpart="where tcf_classify began")
 COMMIT = Field("commit", "reg10", 1, 1, 32, "nf_ct_is_confirmed(), after ct()")
@@ -129,12 +130,13 @@ REGISTERS = (
     COMMIT,
     CT_ZONE,
     INGRESSES,
+    SEGMENT,
     GOTOS,
     FIRST_CHAIN,
 )
 
 # What begins anew where a packet enters the classifier.
-OF_A_CLASSIFICATION = (FTE_ID, CHAIN, CHAIN_TAG, GOTOS, FIRST_CHAIN)
+OF_A_CLASSIFICATION = (FTE_ID, CHAIN, SEGMENT, CHAIN_TAG, GOTOS, FIRST_CHAIN)
 
 # What act_ct has been told of a connection, kept in conntrack itself so that a
 # connection costs a fixed number of copies however fast its packets come.

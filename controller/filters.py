@@ -90,6 +90,7 @@ class Place:
     device_of: DeviceLookup
     came_from: int
     profile: Profile = DEFAULT
+    segment: int = 0
 
 
 def plain_actions(
@@ -154,8 +155,10 @@ def control(
         chain = SetField(place.half.chain_field, verdict.chain)
         return (chain, *ONE_MORE_GOTO, Resubmit(place.half.chain_table))
     if verb is Verb.RECLASSIFY:
-        return (*_FROM_THE_START, *ONE_MORE_GOTO, Resubmit(place.half.chain_table))
-    raise Unsupported(f"{verb.name.lower()}: the testbed does not do this verb yet")
+        return (*_FROM_THE_START, *ONE_MORE_GOTO, Resubmit(Table.SW_CHAIN))
+    if verb is Verb.CONTINUE:
+        return (SetField(fields.SEGMENT, place.segment + 1), Resubmit(Table.SW_CHAIN))
+    raise Unsupported(f"{verb.name.lower()}: no verb that a list ends with")
 
 
 def one_more(count: Field) -> tuple[RuleAction, ...]:
@@ -165,7 +168,7 @@ def one_more(count: Field) -> tuple[RuleAction, ...]:
     )
 
 
-ONE_MORE_GOTO = one_more(fields.GOTOS)
+ONE_MORE_GOTO = (*one_more(fields.GOTOS), SetField(fields.SEGMENT, 0))
 _FROM_THE_START = (Move(fields.FIRST_CHAIN, fields.CHAIN, fields.CHAIN.bits),)
 
 FORGET_CONNECTION: tuple[RuleAction, ...] = (

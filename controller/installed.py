@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from controller import hardware, refusals, software
 from controller.chains import Chains
 from controller.filters import Device, DeviceLookup
+from controller.pipeline import segment_rule
 from controller.priorities import Priorities, Rank
 from controller.rules import AddRule, DeleteRule, Message, Rule
+from controller.segments import Segments, continues
 from offload.cls_api import Classifier, Filter
 from offload.errors import KernelError, Unsupported
 from offload.ids import IdPool
@@ -87,6 +89,7 @@ class InstalledFilters:
         self._device_of = device_of
         self._fte_ids = IdPool("fte id", MAX_FTE_IDS)
         self._priorities: dict[tuple[str, int], Priorities] = {}
+        self._segments: dict[tuple[str, int], Segments] = {}
         self._installed: dict[int, InstalledFilter] = {}
 
     def add(self, filter_: Filter, now_s: float) -> InstalledFilter:
@@ -102,6 +105,8 @@ class InstalledFilters:
                 block.insert(filter_)
                 undo.callback(self._take_out, filter_)
                 moved = self._rank(filter_)
+                moved |= self._cut(filter_)
+                undo.callback(self._uncut, filter_)
                 undo.callback(self._release_fte_ids, installed)
                 for _ in range(software.ct_count(filter_)):
                     installed.fte_ids += (self._fte_ids.allocate(),)
@@ -114,7 +119,7 @@ class InstalledFilters:
                 undo.pop_all()
         finally:
             if moved:
-                self._renumber(installed)
+                self._renumber(filter_, installed.rules)
         self._installed[filter_.id] = installed
         self._send(installed.rules)
         return installed
@@ -125,6 +130,8 @@ class InstalledFilters:
         self._outbox.extend(DeleteRule(rule) for rule in installed.software)
         self._out_of_hardware(installed)
         self._release_fte_ids(installed)
+        if self._uncut(filter_):
+            self._renumber(filter_, [])
         self._take_out(filter_)
         return installed
 
@@ -150,6 +157,8 @@ class InstalledFilters:
     def rules(self) -> list[Rule]:
         """Every rule of every filter and chain."""
         made = self.chains.rules()
+        for device, chain in self._segments:
+            made += self._segment_rules(device, chain)
         for installed in self:
             made += installed.rules
         return made
@@ -163,6 +172,7 @@ class InstalledFilters:
     def _software_rules(self, installed: InstalledFilter) -> list[Rule]:
         filter_ = installed.filter
         port, priority = self._place(filter_)
+        segments = self._segments.get((filter_.device, filter_.chain))
         return software.rules(
             filter_,
             port,
@@ -170,6 +180,7 @@ class InstalledFilters:
             installed.fte_ids,
             self._device_of,
             self._profile,
+            segments.of(filter_.prio) if segments else 0,
         )
 
     def _into_hardware(self, installed: InstalledFilter) -> None:
@@ -250,13 +261,43 @@ class InstalledFilters:
             if not len(self._priorities[place]):
                 del self._priorities[place]
 
-    def _renumber(self, newcomer: InstalledFilter) -> None:
-        """Move the filters beside a newcomer to their new priorities.
+    def _cut(self, filter_: Filter) -> bool:
+        """Cut the chain behind a filter that continues; True if that is new."""
+        place = filter_.device, filter_.chain
+        if not continues(filter_):
+            return False
+        new = self._segments.setdefault(place, Segments()).cut(filter_.prio)
+        if new:
+            self._send(self._segment_rules(*place)[-1:])
+        return new
+
+    def _uncut(self, filter_: Filter) -> bool:
+        """Undo ``_cut``; True if a cut is gone."""
+        place = filter_.device, filter_.chain
+        if not continues(filter_):
+            return False
+        last = self._segment_rules(*place)[-1]
+        gone = self._segments[place].uncut(filter_.prio)
+        if gone:
+            self._outbox.append(DeleteRule(last))
+        if not len(self._segments[place]):
+            del self._segments[place]
+        return gone
+
+    def _segment_rules(self, device: str, chain: int) -> list[Rule]:
+        port = self._device_of(device).port
+        cuts = len(self._segments[device, chain])
+        return [segment_rule(port, chain, segment) for segment in range(cuts)]
+
+    def _renumber(self, beside: Filter, new: list[Rule]) -> None:
+        """Move the filters beside one to their new priorities and segments.
+
+        ``new`` are that one's rules, which follow.
 
         One may take the place of another, match and all: that one is deleted
         first, or its counters would stay there, and not after.
         """
-        device, chain = newcomer.filter.device, newcomer.filter.chain
+        device, chain = beside.device, beside.chain
         moving = [
             installed
             for installed in self
@@ -268,7 +309,7 @@ class InstalledFilters:
                 installed.software = self._software_rules(installed)
             if installed.hardware:
                 installed.hardware = self._hardware_rules(installed)
-        new = [rule for each in (*moving, newcomer) for rule in each.rules]
+        new = [*new, *(rule for each in moving for rule in each.rules)]
         owners = {rule.place: rule.owner_id for rule in new}
         taken = [r for r in old if owners.get(r.place, r.owner_id) != r.owner_id]
         self._outbox.extend(DeleteRule(rule) for rule in taken)

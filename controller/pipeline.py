@@ -34,6 +34,7 @@ from controller.fields import (
     LABEL,
     MARK,
     OF_A_CLASSIFICATION,
+    SEGMENT,
     TUPLE_ID,
     ovs_ct_state,
 )
@@ -62,6 +63,7 @@ _FRESH_START = tuple(
     )
 )
 
+BELOW_ALL_FILTERS = 1
 MAX_INGRESSES = 4
 _FIRST = 0xFFFF
 _INVALID = 40
@@ -136,6 +138,7 @@ def chain_rule(tag: int, chain: int) -> Rule:
             SetField(CHAIN, chain),
             SetField(FIRST_CHAIN, chain),
             SetField(GOTOS, 0),
+            SetField(SEGMENT, 0),
             SetField(FTE_ID, 0),
             SetField(TUPLE_ID, 0),
             Resubmit(Table.SW_CHAIN),
@@ -143,6 +146,13 @@ def chain_rule(tag: int, chain: int) -> Rule:
         Owner.CHAIN,
         tag,
     )
+
+
+def segment_rule(port: int, chain: int, segment: int) -> Rule:
+    """What finds nothing in a segment of a chain goes on in the next one."""
+    where = (Match(IN_PORT, port), Match(CHAIN, chain), Match(SEGMENT, segment))
+    to_next = (SetField(SEGMENT, segment + 1), Resubmit(Table.SW_CHAIN))
+    return Rule(Table.SW_CHAIN, BELOW_ALL_FILTERS, where, to_next, Owner.CHAIN)
 
 
 def _limit_rules(max_gotos: int) -> Iterator[Rule]:

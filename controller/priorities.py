@@ -13,7 +13,7 @@ from bisect import bisect_left
 
 from offload.errors import Unsupported
 
-LOWEST = 1
+LOWEST = 2  # what finds no filter goes on at 1
 HIGHEST = 0xFFFE
 _STEP = 16
 
@@ -36,7 +36,7 @@ class Priorities:
         if rank in self._labels:
             return False
         if len(self._ranks) >= HIGHEST - LOWEST:
-            raise Unsupported(f"a chain holds at most {HIGHEST - 1} priorities")
+            raise Unsupported(f"a chain holds at most {HIGHEST - LOWEST} priorities")
         at = bisect_left(self._ranks, rank)
         self._ranks.insert(at, rank)
         label = self._between(at)

@@ -55,14 +55,21 @@ def rules(
     fte_ids: Sequence[int],
     device_of: DeviceLookup,
     profile: Profile = DEFAULT,
+    segment: int = 0,
 ) -> list[Rule]:
     """A filter's rules; one fte_id for each of its ct actions.
 
+    ``segment`` is the one of its chain that it is in (``segments.Segments``).
+
     Raises Unsupported with the part that the switch cannot do.
     """
-    place = Place(SOFTWARE, device_of, port, profile)
+    place = Place(SOFTWARE, device_of, port, profile, segment)
     packet = PacketSoFar.of(filter_.match)
-    where = (Match(fields.IN_PORT, port), Match(fields.CHAIN, filter_.chain))
+    where = (
+        Match(fields.IN_PORT, port),
+        Match(fields.CHAIN, filter_.chain),
+        Match(fields.SEGMENT, segment),
+    )
     matches = [(*where, *each) for each in alternatives(filter_.match, filter_.device)]
     table, rule_priority = Table.SW_CHAIN, priority
     made = []

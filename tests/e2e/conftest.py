@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import topologies
+from tests.e2e.one_by_one import OneByOne, one_by_one
 from tests.e2e.state import put_back
 from tests.e2e.wire import Port, all_ports
 from topologies.testbed import Testbed
@@ -52,3 +53,17 @@ def ports(net: Testbed) -> Iterator[dict[str, Port]]:
     """The interfaces of the module's virtual machines, by the machine's name."""
     with all_ports(net) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def _bare() -> Iterator[OneByOne]:
+    with topologies.running(TwoHypervisors(), filters=False) as net:
+        with one_by_one(net) as opened:
+            yield opened
+
+
+@pytest.fixture(params=[True, False], ids=["hardware on", "hardware off"])
+def hv1(_bare: OneByOne, request: pytest.FixtureRequest) -> OneByOne:
+    """A hypervisor with no filters, which sends packets through one by one."""
+    _bare.clear(request.param)
+    return _bare

@@ -65,8 +65,9 @@ def done(
     half: Half = SOFTWARE,
     profile: Profile = MLX5_6_1,
     match: FlowerMatch | None = None,
+    segment: int = 0,
 ) -> list[object]:
-    place = Place(half, DEVICES.__getitem__, came_from, profile)
+    place = Place(half, DEVICES.__getitem__, came_from, profile, segment)
     return list(plain_actions(actions, place, PacketSoFar.of(match or ANY_PACKET)))
 
 
@@ -107,9 +108,16 @@ def test_what_is_trapped_in_software_is_consumed() -> None:
     assert done(Gact(Control(Verb.TRAP))) == []
 
 
-def test_continue_is_not_there_yet() -> None:
-    with pytest.raises(Unsupported, match="continue: the testbed does not"):
-        done(Gact(Control(Verb.CONTINUE)))
+def test_continue_asks_the_next_segment_of_the_chain() -> None:
+    assert done(Gact(Control(Verb.CONTINUE)), segment=2) == [
+        SetField(fields.SEGMENT, 3),
+        Resubmit(Table.SW_CHAIN),
+    ]
+
+
+def test_a_jump_is_no_end() -> None:
+    with pytest.raises(Unsupported, match="jump: no verb that a list ends with"):
+        done(Gact(Control(Verb.JUMP)))
 
 
 def test_encapsulation() -> None:

@@ -93,7 +93,7 @@ def test_the_switch_has_what_is_to_be_there() -> None:
         "prio 1 chain 3 proto ip flower skip_sw ct_state +trk+new action goto chain 2",
         # neither half can do this
         f"prio 1 chain 3 proto ip flower enc_tos 3 {REDIRECT}",
-        "prio 1 chain 3 proto ip flower action continue",
+        "prio 1 chain 3 proto ip flower enc_tos 3 action drop",
         # the same, where only hardware is to have it
         f"prio 1 chain 3 proto ip flower skip_sw enc_tos 3 {REDIRECT}",
         "prio 1 chain 3 proto ip flower skip_sw action tunnel_key set src_ip 0.0.0.0"

@@ -32,6 +32,7 @@ ENCAP = (
     Output(3),
 )
 IPV4 = (Match(fields.ETH_TYPE, 0x0800), Match(fields.VLAN_VID, 0))
+FIRST_SEGMENT = Match(fields.SEGMENT, 0)
 GOTO_2 = (SetField(fields.CHAIN, 2), *filters.ONE_MORE_GOTO, Resubmit(Table.SW_CHAIN))
 
 
@@ -49,7 +50,7 @@ def tracks(line: str) -> Track:
 
 def at(chain: int, *more: Match) -> tuple[Match, ...]:
     where = (Match(fields.IN_PORT, 1), Match(fields.CHAIN, chain))
-    return (*where, *IPV4, *more)
+    return (*where, FIRST_SEGMENT, *IPV4, *more)
 
 
 def test_letters_first_filter_asks_conntrack_and_goes_to_chain_2() -> None:

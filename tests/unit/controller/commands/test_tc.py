@@ -95,7 +95,6 @@ def test_delete() -> None:
     [
         (ADD + f"ct_state +est {REDIRECT}", "no trk, so no other flag can be set"),
         (ADD + "skip_sw action pass", "The offload action is not supported"),
-        (ADD + "action continue", "continue: the testbed does not do this verb yet"),
         (
             ADD.replace("ingress", "egress") + REDIRECT,
             "only ingress filters: not supported by the testbed yet",
