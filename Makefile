@@ -48,7 +48,7 @@ vagrant-box: root  ## build a Vagrant box from Debian packages (vagrant/README.m
 
 vagrant-test: root  ## demo and tests in a VM, unattended (ARGS=--two: the demo in two)
 	@vagrant/install.sh
-	@python3 -m vagrant test $(ARGS)
+	@/usr/bin/python3 -m vagrant test $(ARGS)
 
 format: setup  ## rewrite the sources as the formatters want them
 	@$(PYTHON) -m isort . && $(PYTHON) -m black .

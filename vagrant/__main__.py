@@ -82,8 +82,7 @@ def _run(command: Sequence[str]) -> int:
 
 def _test(vms: int) -> int:
     _CACHE.mkdir(parents=True, exist_ok=True)
-    memory_mib = int(os.environ.get("TESTBED_MEMORY") or 2048)
-    host.check(_CACHE, vms, memory_mib, _DISK_MIB * vms)
+    host.check(_CACHE, vms, _memory_mib(), _DISK_MIB * vms)
     box = _box()
     results = _fresh(_CACHE / f"results-{vms}")
     before = host.state()
@@ -99,6 +98,13 @@ def _test(vms: int) -> int:
             _compare(before, directory)
     steps.say(f"results: {results}")
     return int(bool(run.failures))
+
+
+def _memory_mib() -> int:
+    wanted = os.environ.get("TESTBED_MEMORY") or "2048"
+    if not wanted.isascii() or not wanted.isdigit():
+        raise Unfit(f"TESTBED_MEMORY is {wanted!r}: it must be a number of MiB")
+    return int(wanted)
 
 
 def _box() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -16,6 +17,9 @@ from vagrant.errors import StepFailed
 
 _TELL_EVERY_S = 15.0
 _WIDTH = 100
+_SAYS_NOTHING = re.compile(r"make(\[\d+\])?: \*\*\*|$").match
+# What of our own scripts knows better than who ran it, and says so last.
+_REASON = re.compile(r"(setup|vagrant-box): cannot |python -m \w+: ").search
 _GRACE_S = 10.0
 
 
@@ -60,10 +64,10 @@ def _follow(
     timeout_s: float,
     tell: Callable[[str], None],
 ) -> str:
-    """Read a command's output to its end; return its last line that says something."""
+    """Read a command's output to its end; return why it failed, if so: mostly its last line."""
     assert child.stdout
     began_s = told_s = time.monotonic()
-    rest, last = b"", ""
+    rest, last, reason = b"", "", ""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while (now_s := time.monotonic()) < began_s + timeout_s:
@@ -71,10 +75,12 @@ def _follow(
                 continue
             piece = os.read(child.stdout.fileno(), 1 << 16)
             if not piece:
-                return last
+                return reason or last
             keep(piece)
             *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
-            last = next(filter(None, map(_shown, reversed(lines))), last)
+            said = [line for line in map(_shown, lines) if not _SAYS_NOTHING(line)]
+            last = said[-1] if said else last
+            reason = next(filter(_REASON, said), reason)
             if last and now_s - told_s >= _TELL_EVERY_S:
                 told_s = now_s
                 tell(f"  ... {last}")

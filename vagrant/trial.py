@@ -39,6 +39,8 @@ _CORE_S = 1800.0
 _DOWN_S = 180.0
 # How much longer deadlines in the VM are where its processor is emulated.
 _EMULATED_PATIENCE = 10
+# A UDP flow is to age out in the silence that the demo keeps, not between two packets.
+_UDP_TIMEOUT_S = 15
 _HERE = Path(__file__).resolve().parent
 _PYTHON = ".venv/bin/python"
 _REPORT = "/tmp/report"
@@ -108,7 +110,9 @@ def two_vms(trial: Trial) -> None:
 
 
 def _demo(trial: Trial, vm: Guest, datapath: str, *options: str) -> None:
-    arguments = " ".join(["--plain", f"--json {_REPORT}", *options])
+    arguments = " ".join(
+        ["--plain", f"--json {_REPORT}", f"--udp-timeout {_UDP_TIMEOUT_S}", *options]
+    )
     argv = [*_environment(datapath), "make", "demo", f"ARGS={arguments}"]
     with trial.step(f"demo, {datapath} datapath"):
         trial.on(vm, f"demo-{datapath}.json", argv, _DEMO_S)

@@ -42,3 +42,10 @@ def test_a_run_that_fails_gives_its_directory_back(cache: Path) -> None:
     assert not (cache / "run").exists()
     with open(cache / "lock", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("wrong", ["much", "2G", "-1", "²"])
+def test_memory_must_be_a_number(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_MEMORY", wrong)
+    with pytest.raises(Unfit, match="^TESTBED_MEMORY is "):
+        program._memory_mib()

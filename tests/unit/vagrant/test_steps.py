@@ -63,3 +63,26 @@ def test_progress_is_told_now_and_then(
     told: list[str] = []
     steps.run(["printf", "half\rdone\n"], tmp_path / "log", 10, tell=told.append)
     assert told == ["  ... done"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("one\nmake: *** [Makefile:20: demo] Error 1", "one"),
+        (
+            "testbed: setup: cannot install Ryu: no network\nPlease read the output.",
+            "testbed: setup: cannot install Ryu: no network",
+        ),
+        (
+            "python -m demo: hv1: no such device\nGoodbye",
+            "python -m demo: hv1: no such device",
+        ),
+    ],
+)
+def test_a_failure_is_told_in_the_words_of_who_knows(
+    printed: str, said: str, tmp_path: Path
+) -> None:
+    script = f"printf '%s\n' '{printed}'; exit 1"
+    with pytest.raises(StepFailed) as failed:
+        steps.run(["sh", "-c", script], tmp_path / "log", 10)
+    assert str(failed.value).startswith(f"{said} (all of it: ")
