@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 from offload.flower import CtState
 
@@ -167,11 +168,13 @@ OVS_SNAT = 0x40
 OVS_DNAT = 0x80
 
 
+@cache
 def ovs_ct_state(state: CtState) -> int:
     """flower's ct_state bits as OVS's."""
     return sum(bit for flag, bit in _OVS_CT_STATE.items() if flag in state)
 
 
+@cache
 def flower_ct_state(ovs_state: int) -> CtState:
     """OVS's ct_state bits as flower's."""
     state = CtState(0)

@@ -141,10 +141,9 @@ class Switch:
             self._zones.add(zone)
 
     def _received(self, said: list[bytes]) -> None:
-        """What came of that which comes by the thousand; answers go at once.
+        """What came of that which comes by the thousand; new entries are sent at once.
 
-        New entries overtake removals that wait for their counters: they are of
-        ids that nothing there has, so only that they come early is seen.
+        They overtake removals that wait for their counters, but not their own.
         """
         outbox = self.hypervisor.outbox
         waiting = self.hypervisor.take_outbox()
@@ -153,11 +152,15 @@ class Switch:
                 self._take[message[1]](message)
             except Exception:  # noqa: B902 (one message must not end the connection)
                 LOG.exception("%s: %s", self.hypervisor.config.name, message.hex())
-        first = [each for each in outbox if isinstance(each, AddEntry)]
+        leaving = {m.entry_id for m in waiting if isinstance(m, DeleteEntry)}
+        first, then = [], waiting
+        for told in outbox:
+            if isinstance(told, AddEntry) and told.flow.entry_id not in leaving:
+                first.append(told)
+            else:
+                then.append(told)
+        outbox[:] = then
         self._send(first)
-        outbox[:] = waiting + [
-            each for each in outbox if not isinstance(each, AddEntry)
-        ]
         self.flush_soon()
 
     def _copy(self, message: bytes) -> None:

@@ -134,6 +134,8 @@ def mangles(own: FlowTuple, other: FlowTuple) -> tuple[Mangle, ...]:
     Source: net/sched/act_ct.c:tcf_ct_flow_table_add_action_nat
     """
     target = other.inverted()
+    if own == target:
+        return ()
     fields = (
         (MangleField.SRC_ADDR, own.src, target.src),
         (MangleField.DST_ADDR, own.dst, target.dst),

@@ -283,6 +283,8 @@ class Hypervisor(RunNode, Switch):
             BRIDGE,
             "max_backoff=1000",
             "inactivity_probe=0",
+            # Copies beyond it are dropped; the most there may be (usually 100).
+            "controller_queue_size=512",
         ]
         self.ovs.vsctl("--no-wait", "set-controller", BRIDGE, f"unix:{link}", *backoff)
 

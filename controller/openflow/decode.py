@@ -87,7 +87,7 @@ def packet_in(buf: bytes) -> TrackedPacket | None:
     if original is None:
         return None
     closing = encode.owner_of(of_cookie) == (Owner.PIPELINE, CLOSING_COPY)
-    read, flags = _frame(bytes(buf[data_at:]), original)
+    read, flags = _frame(buf[data_at:], original)
     return TrackedPacket(
         zone=_number(metadata, _CT_ZONE),
         state=flower_ct_state(_number(metadata, _CT_STATE)),
@@ -102,12 +102,13 @@ def packet_in(buf: bytes) -> TrackedPacket | None:
 def _nxm_fields(buf: bytes, at: int, end: int) -> dict[int, bytes]:
     """OVS's own fields of a match, by number."""
     found = {}
+    read = _OXM.unpack_from
     while at < end:
-        oxm_class, number, size = _OXM.unpack_from(buf, at)
-        at += _OXM.size
+        oxm_class, number, size = read(buf, at)
+        at += 4
         if oxm_class == _NXM_1:
-            masked = number & 1  # then the mask follows, as long as the value
-            found[number >> 1] = bytes(buf[at : at + (size >> masked)])
+            # Masked, the mask follows, as long as the value.
+            found[number >> 1] = buf[at : at + (size >> (number & 1))]
         at += size
     return found
 

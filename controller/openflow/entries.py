@@ -46,6 +46,10 @@ _IDLE = Struct("!H")
 _IPV4_BYTES = 4
 
 _HIT_STATE = CtState.TRK | CtState.EST
+_HITS = tuple(
+    _LOAD.pack(fields.ovs_ct_state(state))
+    for state in (_HIT_STATE, _HIT_STATE | CtState.RPL)
+)
 
 # What marks a hole: as many bytes as its value has, found nowhere else.
 _SENTINELS = {
@@ -76,26 +80,23 @@ _MANGLED: dict[MangleField, str] = {
 
 
 class Template:
-    """A message with holes; ``fill`` takes their values in the order of ``holes``."""
+    """A message with holes, which are filled by name."""
 
     def __init__(self, message: bytes, holes: dict[str, bytes]) -> None:
         places = sorted(
             (_only_place(message, mark), name) for name, mark in holes.items()
         )
-        self.holes = [name for _, name in places]
-        self._parts: list[bytes] = []
-        done = 0
+        parts, done = [], 0
         for place, name in places:
-            self._parts += [message[done:place], b""]
+            parts.append(message[done:place].replace(b"%", b"%%"))
             done = place + len(holes[name])
-        self._parts.append(message[done:])
+        parts.append(message[done:].replace(b"%", b"%%"))
+        self._format = b"%b".join(parts)
+        self.holes = [name for _, name in places]
 
     def fill(self, values: dict[str, bytes]) -> bytes:
         """The message with ``values`` in its holes."""
-        parts = self._parts.copy()
-        for at, name in enumerate(self.holes):
-            parts[2 * at + 1] = values[name]
-        return b"".join(parts)
+        return self._format % tuple([values[name] for name in self.holes])
 
 
 def _only_place(message: bytes, mark: bytes) -> int:
@@ -132,8 +133,7 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
     """The rules of one direction: its tuple and, with the original, the age."""
     flow = message.flow
     match = flow.match
-    changed = tuple(mangle.field for mangle in flow.mangles)
-    state = _HIT_STATE if flow.metadata.original else _HIT_STATE | CtState.RPL
+    changed = tuple([mangle.field for mangle in flow.mangles])
     values = {
         "owner_id": _cookie(epoch, flow.entry_id, flow.direction),
         "src": match.src,
@@ -142,7 +142,7 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
         "dport": _PORT.pack(match.dport),
         "zone": _PORT.pack(flow.zone),
         "ct_zone": _LOAD.pack(flow.zone),
-        "state": _LOAD.pack(fields.ovs_ct_state(state)),
+        "state": _HITS[flow.direction],
         "mark": _LOAD.pack(flow.metadata.mark),
         "label": flow.metadata.label.to_bytes(16, "big"),
         "tuple_id": _LOAD.pack(flow.entry_id),

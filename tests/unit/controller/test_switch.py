@@ -1,0 +1,71 @@
+"""What goes to the switch first, of what came up while it was told something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.hypervisor import Config, Hypervisor
+from controller.openflow import encode, messages
+from controller.rules import AddEntry, DeleteEntry, Message, OfferAgain
+from controller.switch import Switch
+from offload.conntrack import Direction
+from offload.flow_table import FlowEntry
+from tests.unit.connections import TCP
+
+COPY = bytes((4, messages.PACKET_IN)) + bytes(30)
+
+
+def add(entry_id: int) -> AddEntry:
+    """The insertion of an entry's original direction."""
+    entry = FlowEntry(entry_id, 0, 0, 0, (TCP, TCP.inverted()))
+    return AddEntry(entry.rules[Direction.ORIGINAL], 30)
+
+
+class Connected(Switch):
+    """A switch that keeps what it is sent, and whose copies lead to given messages."""
+
+    def __init__(self, *leads_to: Message) -> None:
+        super().__init__(Hypervisor(Config("hv1", 1, "/nowhere", {})))
+        self.sent = b""
+        self.socket: Any = None
+        self.datapath = self
+        self._take[messages.PACKET_IN] = lambda message: self.hypervisor.outbox.extend(
+            leads_to
+        )
+
+    def send(self, sent: bytes) -> None:
+        """Keep it."""
+        self.sent += sent
+
+    def flush_soon(self) -> None:
+        """Not here: what stays in the outbox is looked at."""
+
+
+def test_new_entries_overtake_what_waits() -> None:
+    waiting, other = DeleteEntry(1, Direction.REPLY), OfferAgain(0, TCP)
+    switch = Connected(other, add(2))
+    switch.hypervisor.outbox.append(waiting)
+    switch._received([COPY])
+    assert switch.sent == messages.encoded(0, [add(2)])
+    assert switch.hypervisor.outbox == [waiting, other]
+
+
+def test_but_not_their_own_removal() -> None:
+    waiting = DeleteEntry(2, Direction.ORIGINAL)
+    switch = Connected(add(2))
+    switch.hypervisor.outbox.append(waiting)
+    switch._received([COPY])
+    assert switch.sent == b""
+    assert switch.hypervisor.outbox == [waiting, add(2)]
+
+
+def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    switch = Connected(add(2))
+    unknown = encode.barrier_request(7)
+    switch._received([unknown, COPY])
+    assert switch.sent == messages.encoded(0, [add(2)])
+    assert unknown.hex() in caplog.text
