@@ -4,7 +4,8 @@
     control.py      the control socket: topologies attach, shims run commands
     switch.py       a connected switch: sends, asks, brings it up
     ovs.py          its daemons beside OpenFlow: appctl and vsctl
-    lost.py         connections that somebody deleted outside
+    lost.py         what happened to connections and nobody was told
+    conntrack/      the conntrack behind ct(): Open vSwitch's own, or the kernel's
 
     hypervisor.py   one hypervisor: its devices, filters, act_ct and switch
     commands/       tc, conntrack and ethtool commands at a hypervisor

@@ -98,6 +98,7 @@ class ControlServer:
             request.get("hw_tc_offload", True),
             timeouts,
             profile.named(request.get("profile", profile.DEFAULT.name)),
+            request.get("netns", ""),
         )
         self._driver.attach(config)
         return {"ok": True}

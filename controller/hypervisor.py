@@ -40,7 +40,11 @@ _LAST_EPOCH = 0xFF
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the topology tells of a hypervisor."""
+    """What the topology tells of a hypervisor.
+
+    ``netns`` is the namespace whose conntrack the switch uses, as a path; "" where
+    Open vSwitch has its own.
+    """
 
     name: str
     dpid: int
@@ -50,6 +54,7 @@ class Config:
     hw_tc_offload: bool = True
     timeouts: Timeouts = field(default_factory=Timeouts)
     profile: Profile = DEFAULT
+    netns: str = ""
 
 
 class Hypervisor:

@@ -1,10 +1,10 @@
-"""What happened to connections and userspace OVS told nobody: deleted, or a copy dropped.
+"""What happened to connections and nobody was told: deleted, or a copy dropped.
 
 OVS queues a hundred copies for the controller and drops what comes beyond, though
 conntrack has it that act_ct was told.  Whoever deletes a connection behind the
-driver's back leaves its entry in hardware.  Both are found by comparing conntrack's
-list with the entries; what this room is about is when to ask for it, since it
-costs OVS 5 and the driver 20 microseconds a connection.
+driver's back leaves its entry in hardware, where conntrack does not tell.  Both are
+found by comparing conntrack's list with the entries; what this room is about is when
+to ask for it, since it costs OVS 5 and the driver 20 microseconds a connection.
 """
 
 from __future__ import annotations
@@ -20,15 +20,11 @@ _OVERFLOWS = ("rconn_overflow", "packet_in_overflow")
 class LostConnections:
     """Looks after one switch once a second; ``look`` costs the same however much there is.
 
-    The list is asked for when copies were dropped, when fewer connections without an
-    entry are there than the last list had, and when the count has changed and no
-    copies came that could be why.  A twentieth of the time at most goes into lists.
-    Model: what was deleted behind our back while others came is noticed when it is quiet.
+    The list is asked for when copies were dropped, and when conntrack may have lost
+    connections that it did not tell of.  A twentieth of the time at most goes into lists.
     """
 
     def __init__(self) -> None:
-        self._count = 0
-        self._others = 0
         self._heard = 0
         self._dropped = 0
         self._suspicious = False
@@ -42,16 +38,15 @@ class LostConnections:
             dropped = sum(switch.ovs.coverage(counter) for counter in _OVERFLOWS)
             self._suspicious |= dropped != self._dropped
             self._dropped = dropped
-        count = int(switch.appctl("dpctl/ct-get-nconns"))
-        self._suspicious |= count - len(switch.hypervisor.act_ct) < self._others
-        changed = quiet and count != self._count
-        if (self._suspicious or changed) and time.monotonic() >= self._next_s:
+        entries = len(switch.hypervisor.act_ct)
+        self._suspicious |= switch.conntrack.may_have_lost(entries, quiet)
+        if self._suspicious and time.monotonic() >= self._next_s:
             self._compare(switch)
 
     def _compare(self, switch: Switch) -> None:
         began_s = time.monotonic()
         self._suspicious = False
-        self._count = switch.compare_connections()
-        self._others = self._count - len(switch.hypervisor.act_ct)
+        count = switch.compare_connections()
+        switch.conntrack.was_compared(count, len(switch.hypervisor.act_ct))
         now_s = time.monotonic()
         self._next_s = now_s + _LIST_SHARE * (now_s - began_s)

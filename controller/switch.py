@@ -18,6 +18,7 @@ from typing import Any
 import eventlet
 import eventlet.event
 
+from controller import conntrack
 from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
 from controller.openflow import decode, encode, messages
@@ -45,6 +46,7 @@ class Switch:
         self.datapath: Any = None
         self.ready = eventlet.event.Event()
         self.ovs = Ovs(hypervisor.config.ovs_dir)
+        self.conntrack = conntrack.behind(hypervisor, self.appctl, self.flush_soon)
         self._xids = itertools.count(_FIRST_XID)
         self._waiting: dict[int, eventlet.event.Event] = {}
         self._parts: dict[int, list[Counted]] = {}
@@ -85,6 +87,7 @@ class Switch:
         self._send(self.hypervisor.take_outbox())
 
     def _send(self, told: Sequence[Message]) -> None:
+        told = self.conntrack.carry_out(told)
         if told and self.datapath is not None:
             self.datapath.send(messages.encoded(self.hypervisor.epoch, told))
 
@@ -253,10 +256,10 @@ class Switch:
         self.ports_changed()
 
     def _reconcile(self) -> bool:
-        """Catch up with a switch we knew; True if it has lost all it had."""
+        """Catch up with a switch we knew; True if its conntrack has lost all it had."""
         if not len(self.hypervisor.act_ct):
             return False
-        if not self._counters(Owner.PIPELINE):
+        if not (self.conntrack.outlives_switch or self._counters(Owner.PIPELINE)):
             return True
         self.compare_connections()
         self.flush()

@@ -124,6 +124,11 @@ class Hypervisor(RunNode, Switch):
         """The hypervisor's ends of the virtual machines' interfaces."""
         return [name for name in self.intfNames() if name != self.uplink]
 
+    @property
+    def _on_kernel(self) -> bool:
+        """Is the datapath the kernel's? Then conntrack is the namespace's, too."""
+        return self.run.options.datapath is Datapath.KERNEL
+
     def environment(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of what runs on this node: the shims first, this Open vSwitch."""
         environment = super().environment(given)
@@ -163,16 +168,11 @@ class Hypervisor(RunNode, Switch):
 
     def configure_switch(self) -> None:
         """Write the whole configuration of Open vSwitch, then start ovs-vswitchd on it."""
-        if self.run.options.datapath is Datapath.KERNEL:
-            self._prepare_for_kernel_datapath()
+        if self._on_kernel:
+            self.must("nft", "-f", "-", stdin=_UNTRACKED_TUNNELS)
         self.ovs.wait_for_database()
         self.ovs.vsctl("--no-wait", "init", *self._bridges(), *self._datapath())
         self.ovs.start_switch()
-
-    def _prepare_for_kernel_datapath(self) -> None:
-        self.must("nft", "-f", "-", stdin=_UNTRACKED_TUNNELS)
-        # The flow table's packets do not pass conntrack, whose windows then lag behind.
-        self.write_sysctls(("netfilter/nf_conntrack_tcp_be_liberal", 1))
 
     def _bridges(self) -> list[str]:
         kind = f"datapath_type={self.run.options.datapath.ovs_type}"
@@ -230,7 +230,7 @@ class Hypervisor(RunNode, Switch):
             for peer in self.peers
         ]
         self.must("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
-        if self.run.options.datapath is Datapath.USER:
+        if not self._on_kernel:
             self._configure_userspace_datapath()
         for interface in self.intfList():
             if isinstance(interface, UplinkIntf):
@@ -266,6 +266,7 @@ class Hypervisor(RunNode, Switch):
                 **dict.fromkeys(self.representors, "representor"),
                 TUNNEL: "tunnel",
             },
+            netns=f"/proc/{self.pid}/ns/net" if self._on_kernel else "",
             hw_tc_offload=options.hw_tc_offload,
             tcp_timeout_s=options.tcp_timeout_s or FLOW_TABLE_TIMEOUT_S,
             udp_timeout_s=options.udp_timeout_s or FLOW_TABLE_TIMEOUT_S,

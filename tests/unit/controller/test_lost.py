@@ -1,4 +1,4 @@
-"""When conntrack's list is asked for, and when not."""
+"""When conntrack's list is asked for, and when not (of the userspace datapath)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller.conntrack.userspace import UserspaceConntrack
 from controller.lost import LostConnections
 
 
@@ -23,6 +24,7 @@ class FakeSwitch:
         self.now_s = 0.0
         self.hypervisor = self
         self.ovs = self
+        self.conntrack = UserspaceConntrack(self.appctl)
 
     def coverage(self, counter: str) -> int:
         """Copies that were dropped."""
