@@ -7,11 +7,11 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e oracle kernel placement bench vagrant-box vagrant-test format clean root
+.PHONY: help setup demo test check unit e2e oracle kernel placement kernel-datapath bench vagrant-box vagrant-test format clean root
 
 help:  ## list the targets
-	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "demo, test, e2e, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "demo, test, e2e, kernel-datapath, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
 
 setup:  ## install what is missing: system packages and .venv
 	@scripts/install.sh
@@ -39,6 +39,9 @@ kernel: root setup  ## the real kernel and the testbed beside it (not yet part o
 
 placement: root setup  ## tests of hypervisors on two machines (not part of test: needs sshd)
 	@$(PYTHON) -m pytest tests/placement $(ARGS)
+
+kernel-datapath: root setup  ## end-to-end tests' core on the kernel's Open vSwitch, in a virtual machine
+	@$(PYTHON) -m tests.kernel.datapath test $(ARGS)
 
 bench: root setup  ## measure; docs/performance.md explains the figures
 	@$(PYTHON) -m bench $(ARGS)

@@ -30,11 +30,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What QEMU is given, and the version that it is of."""
+    """What QEMU is given, the versions that it is of, and the packages' files it was made of."""
 
     kernel: str
     qemu: str
     folder: Path
+    kernel_files: Path
+    busybox_files: Path
 
     @property
     def vmlinux(self) -> Path:
@@ -46,6 +48,16 @@ class Built:
         """The guest's root file system."""
         return self.folder / "initramfs"
 
+    @property
+    def modules(self) -> Path:
+        """The folder with all of the kernel's modules."""
+        return self.kernel_files / "lib" / "modules"
+
+    @property
+    def busybox(self) -> Path:
+        """A shell and its tools in one program that needs no library."""
+        return self.busybox_files / "bin" / "busybox"
+
 
 def build(say: Say = lambda line: None, newest: bool = False) -> Built:
     """Make what is missing, saying so; raise Unavailable where that cannot be done.
@@ -55,11 +67,15 @@ def build(say: Say = lambda line: None, newest: bool = False) -> Built:
     """
     qemu = _qemu_version()
     kernel, busybox = _resolve(newest)
-    folder = CACHE / _key(kernel, busybox)
-    built = Built(f"{kernel.name} {kernel.version}", qemu, folder)
+    built = Built(
+        f"{kernel.name} {kernel.version}",
+        qemu,
+        CACHE / _key(kernel, busybox),
+        _unpacked(kernel, say),
+        _unpacked(busybox, say),
+    )
     if not built.initramfs.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        _make(built, _unpacked(kernel, say), _unpacked(busybox, say), say)
+        _make(built, say)
     return built
 
 
@@ -102,16 +118,16 @@ def _unpacked(package: Package, say: Say) -> Path:
     return folder
 
 
-def _make(built: Built, kernel: Path, busybox: Path, say: Say) -> None:
+def _make(built: Built, say: Say) -> None:
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         partial = Path(scratch) / "built"
         partial.mkdir()
         say("uncompressing the kernel")
-        (image,) = kernel.glob("boot/vmlinuz-*")
+        (image,) = built.kernel_files.glob("boot/vmlinuz-*")
         (partial / "vmlinux").write_bytes(vmlinux.extract(image.read_bytes()))
         say("making the initramfs")
-        order = modules.in_load_order(kernel / "lib" / "modules")
-        archive = initramfs.make(busybox / "bin" / "busybox", order, Path(scratch))
+        order = modules.in_load_order(built.modules)
+        archive = initramfs.make(built.busybox, order, Path(scratch))
         (partial / "initramfs").write_bytes(archive)
         _replace(partial, built.folder)
     _forget_old()

@@ -62,9 +62,13 @@ class Archive:
         if path in self._paths:
             return
         if parent := os.path.dirname(path):
-            self.add(parent, b"", stat.S_IFDIR | 0o755)
+            self.folder(parent)
         self._paths.add(path)
         self._parts.append(self._entry(path, content, mode))
+
+    def folder(self, path: str) -> None:
+        """Add an empty folder."""
+        self.add(path, b"", stat.S_IFDIR | 0o755)
 
     def file(self, path: str, content: bytes, executable: bool = False) -> None:
         """Add a file."""
@@ -94,20 +98,26 @@ def make(busybox: Path, modules: Iterable[Path], scratch: Path) -> bytes:
     """Return the archive, uncompressed."""
     archive = Archive()
     for folder in FOLDERS:
-        archive.add(folder, b"", stat.S_IFDIR | 0o755)
-    archive.file("bin/busybox", busybox.read_bytes(), executable=True)
-    for applet in APPLETS:
-        archive.add(f"bin/{applet}", b"busybox", stat.S_IFLNK | 0o777)
+        archive.folder(folder)
+    add_busybox(archive, busybox, APPLETS)
     for program in PROGRAMS:
         _add_program(archive, program)
     _add_python(archive, scratch)
-    _add_modules(archive, modules)
+    add_modules(archive, modules)
     init = INIT.replace("@python@", str(PYTHON)).replace("@home@", sys.base_prefix)
     archive.file("init", init.encode(), executable=True)
     return archive.packed()
 
 
-def _add_modules(archive: Archive, modules: Iterable[Path]) -> None:
+def add_busybox(archive: Archive, busybox: Path, applets: Iterable[str]) -> None:
+    """Add busybox, under the names of some of its tools."""
+    archive.file("bin/busybox", busybox.read_bytes(), executable=True)
+    for applet in applets:
+        archive.add(f"bin/{applet}", b"busybox", stat.S_IFLNK | 0o777)
+
+
+def add_modules(archive: Archive, modules: Iterable[Path]) -> None:
+    """Add modules, and their names in load order in ``modules/order``."""
     names = []
     for path in modules:
         archive.file(f"modules/{path.name}", path.read_bytes())
