@@ -118,7 +118,8 @@ class ControlServer:
         switch.flush()
         if answer is None:
             return {"system": True}
-        return {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr}
+        reply = {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr}
+        return {**reply, "beside": True} if answer.beside_system else reply
 
     def _status(self, request: Request) -> Reply:
         return {name: switch.status() for name, switch in self._driver.switches.items()}

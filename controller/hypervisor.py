@@ -75,7 +75,11 @@ class Hypervisor:
         self._entries = CtEntries(self.outbox, config.timeouts)
         self.act_ct = ActCt(self._entries, config.profile)
         self.filters = InstalledFilters(
-            self.outbox, self.device, config.hw_tc_offload, config.profile
+            self.outbox,
+            self.device,
+            config.hw_tc_offload,
+            config.profile,
+            config.devices,
         )
         self._hardware_zones: Counter[int] = Counter()
         self._epochs_there: list[int] = []
@@ -133,6 +137,19 @@ class Hypervisor:
         for zone in filter_.zones:
             self.act_ct.get_table(zone)
         self._hold_zones(installed)
+        return installed
+
+    def replace_filter(self, old: Filter, new: Filter, now_s: float) -> InstalledFilter:
+        """Put a prepared filter in another's place.  Raises as ``add_filter`` does."""
+        before = self.filters.get(old.id)
+        assert before is not None
+        installed = self.filters.replace(old, new, now_s)
+        for zone in new.zones:
+            self.act_ct.get_table(zone)
+        self._hold_zones(installed)
+        self._release_zones(before)
+        for zone in old.zones:
+            self.act_ct.put_table(zone)
         return installed
 
     def remove_filter(self, filter_: Filter) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -52,9 +52,6 @@ class InstalledFilter:
     chains_held: tuple[int, ...] = ()
     why_not: str = ""
     before: dict[int, Count] = field(default_factory=dict)
-    used_s: float = 0.0
-    first_used_s: float = 0.0
-    seen_packets: int = 0
 
     @property
     def in_hw(self) -> bool:
@@ -80,8 +77,9 @@ class InstalledFilters:
         device_of: DeviceLookup,
         offload: bool,
         profile: Profile = DEFAULT,
+        devices: Iterable[str] = (),
     ) -> None:
-        self.classifier = Classifier()
+        self.classifier = Classifier(devices)
         self.chains = Chains(outbox)
         self._profile = profile
         self.offload = offload
@@ -108,20 +106,39 @@ class InstalledFilters:
                 moved |= self._cut(filter_)
                 undo.callback(self._uncut, filter_)
                 undo.callback(self._release_fte_ids, installed)
-                for _ in range(software.ct_count(filter_)):
-                    installed.fte_ids += (self._fte_ids.allocate(),)
-                if not filter_.skip_sw:
-                    installed.software = self._software_rules(installed)
-                undo.callback(self._out_of_hardware, installed)
-                self._into_hardware(installed)
-                if filter_.skip_sw and not installed.in_hw:
-                    raise KernelError(f"mlx5_core: {installed.why_not}")
+                undo.callback(self._release_chains, installed)
+                self._realise(installed)
                 undo.pop_all()
         finally:
             if moved:
                 self._renumber(filter_, installed.rules)
         self._installed[filter_.id] = installed
         self._send(installed.rules)
+        return installed
+
+    def replace(self, old: Filter, new: Filter, now_s: float) -> InstalledFilter:
+        """Put a prepared filter in the place of another; nothing changes if it cannot be.
+
+        Each packet meets either: the new rules stand before the old ones go.  A
+        filter of the same id goes on counting.  Raises as ``add`` does.
+        """
+        before = self._installed[old.id]
+        installed = InstalledFilter(new, now_s)
+        block = self.classifier.block(new.device)
+        with ExitStack() as undo:
+            block.replace(old, new)
+            undo.callback(block.replace, new, old)
+            undo.callback(self._release_chains, installed)
+            undo.callback(self._release_fte_ids, installed)
+            self._realise(installed)
+            undo.pop_all()
+        if new.id == old.id:
+            installed.before, installed.added_s = before.before, before.added_s
+        del self._installed[old.id]
+        self._installed[new.id] = installed
+        self._send_instead(before.rules, installed.rules, new.id != old.id)
+        self._release_chains(before)
+        self._release_fte_ids(before)
         return installed
 
     def remove(self, filter_: Filter) -> InstalledFilter:
@@ -169,6 +186,17 @@ class InstalledFilters:
     def __len__(self) -> int:
         return len(self._installed)
 
+    def _realise(self, installed: InstalledFilter) -> None:
+        """Make a filter's rules, with the ids and chains that they need."""
+        filter_ = installed.filter
+        for _ in range(software.ct_count(filter_)):
+            installed.fte_ids += (self._fte_ids.allocate(),)
+        if not filter_.skip_sw:
+            installed.software = self._software_rules(installed)
+        self._into_hardware(installed)
+        if filter_.skip_sw and not installed.in_hw:
+            raise KernelError(f"mlx5_core: {installed.why_not}")
+
     def _software_rules(self, installed: InstalledFilter) -> list[Rule]:
         filter_ = installed.filter
         port, priority = self._place(filter_)
@@ -202,6 +230,9 @@ class InstalledFilters:
     def _out_of_hardware(self, installed: InstalledFilter) -> None:
         self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
         installed.hardware = []
+        self._release_chains(installed)
+
+    def _release_chains(self, installed: InstalledFilter) -> None:
         for chain in installed.chains_held:
             self.chains.release(chain)
         installed.chains_held = ()
@@ -320,6 +351,14 @@ class InstalledFilters:
     def _release_fte_ids(self, installed: InstalledFilter) -> None:
         for fte_id in installed.fte_ids:
             self._fte_ids.release(fte_id)
+
+    def _send_instead(self, old: list[Rule], new: list[Rule], reset: bool) -> None:
+        """Put rules in the place of others, those that others lead to first."""
+        for rule in sorted(new, key=lambda rule: -rule.table):
+            self._outbox.append(AddRule(rule, reset))
+        places = {rule.place for rule in new}
+        gone = [rule for rule in old if rule.place not in places]
+        self._outbox.extend(DeleteRule(rule) for rule in gone)
 
     def _send(self, rules: list[Rule]) -> None:
         self._outbox.extend(AddRule(rule) for rule in rules)

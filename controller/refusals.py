@@ -7,6 +7,7 @@ Source: mlx5 en_tc.c:parse_cls_flower, parse_tc_fdb_actions, en/tc_ct.c
 from __future__ import annotations
 
 from controller.filters import Device, DeviceKind, DeviceLookup
+from offload.act_api import HwStats
 from offload.actions import (
     Action,
     Checksums,
@@ -54,6 +55,7 @@ _REWRITABLE_PROTOCOLS = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP)
 def check(filter_: Filter, device_of: DeviceLookup, profile: Profile = DEFAULT) -> None:
     """Raise Unsupported, in mlx5's words, for what its hardware does not take."""
     _check_keys(filter_)
+    _check_counters(filter_)
     _check_match(filter_, profile)
     _check_ct(filter_)
     _check_verdict(filter_, device_of)
@@ -70,6 +72,17 @@ def _check_keys(filter_: Filter) -> None:
         raise Unsupported("Match on frag first/later is not supported")
     if asked.indev and asked.indev != filter_.device:
         raise Unsupported("Can't match on the ingress filter port")
+
+
+def _check_counters(filter_: Filter) -> None:
+    """mlx5 counts with a delay, all actions of a filter alike.
+
+    Source: include/net/flow_offload.h:__flow_action_hw_stats_check
+    """
+    if len(set(filter_.hw_stats)) > 1:
+        raise Unsupported("Mixing HW stats types for actions is not supported")
+    if any(HwStats.DELAYED not in each for each in filter_.hw_stats):
+        raise Unsupported("Driver does not support selected HW stats type")
 
 
 def _check_match(filter_: Filter, profile: Profile) -> None:

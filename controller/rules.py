@@ -182,9 +182,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class AddRule:
-    """Install a rule."""
+    """Install a rule, in the place of one that stands there already.
+
+    It goes on with that one's counters, unless they are reset.
+    """
 
     rule: Rule
+    reset_counters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

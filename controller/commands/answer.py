@@ -11,11 +11,15 @@ from controller.rules import Owner
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a tool prints and the code it exits with."""
+    """What a tool prints and the code it exits with.
+
+    ``beside_system``: the system's tool is to answer too, and first.
+    """
 
     code: int = 0
     stdout: str = ""
     stderr: str = ""
+    beside_system: bool = False
 
 
 class Switch(Protocol):

@@ -95,6 +95,8 @@ def add_rule(epoch: int, message: AddRule) -> bytes:
     """A flow-mod that installs a rule."""
     rule = message.rule
     flags = ofp.OFPFF_SEND_FLOW_REM if rule.report_removal else 0
+    if message.reset_counters:
+        flags |= ofp.OFPFF_RESET_COUNTS
     return flow_mod(
         epoch,
         rule,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from offload.act_api import Request
 from offload.actions import MARK_MASK, PIPE, Ct, Masked, Nat, NatKind
 from offload.errors import Unsupported
 from offload.tc.addresses import parse_address, show_address
@@ -15,6 +16,7 @@ from offload.tc.answer import Answer
 from offload.tc.control import parse_optional_control, show_control
 from offload.tc.labels import parse_label, show_label
 from offload.tc.numbers import masked, unsigned
+from offload.tc.stats import ActionState, show_index
 from offload.tc.words import Words, abbreviates
 
 T = TypeVar("T")
@@ -22,6 +24,7 @@ T = TypeVar("T")
 USAGE = """Usage: ct clear
        ct commit [force] [zone ZONE] [mark MARK[/MASK]] [label HEX[/HEX]] [nat NAT]
        ct [nat] [zone ZONE]
+       ct ... [index INDEX] [CONTROL]
 Where: NAT is {src|dst} addr A[-B] [port P[-Q]]"""
 
 # In tc's order, which decides what an abbreviation means.
@@ -33,6 +36,7 @@ _KEYWORDS = (
 
 @dataclass(slots=True)
 class _Draft:
+    index: int = 0
     zone: int = 0
     commit: bool = False
     force: bool = False
@@ -45,14 +49,14 @@ class _Draft:
     spec: Nat = Nat(NatKind.RESTORE)
 
 
-def parse(words: Words) -> Ct:
+def parse(words: Words) -> Request:
     """What stands after ``ct``."""
     words.skip()
     draft = _Draft()
     while words.left and (keyword := _keyword(words.word)):
         _read(words, keyword, draft)
     _check(words, draft)
-    return Ct(
+    action = Ct(
         zone=draft.zone,
         commit=draft.commit,
         force=draft.force,
@@ -62,6 +66,7 @@ def parse(words: Words) -> Ct:
         nat=draft.spec if draft.nat else None,
         control=parse_optional_control(words, PIPE),
     )
+    return Request(action, draft.index)
 
 
 def _keyword(word: str) -> str | None:
@@ -90,8 +95,10 @@ def _read_value(words: Words, keyword: str, draft: _Draft) -> None:
         draft.mark = Masked(*_legal(words, "mark", masked(word, 32)))
     elif keyword == "label":
         draft.label = Masked(*parse_label(words, word, "ct: "))
+    elif keyword == "index":
+        draft.index = _legal(words, "index", unsigned(word, 32, 10))
     else:
-        raise Unsupported(f"ct {keyword}: not supported by the testbed yet")
+        raise Unsupported(f"ct {keyword}: not supported by the testbed")
 
 
 def _legal(words: Words, name: str, value: T | None) -> T:
@@ -144,7 +151,7 @@ def _check(words: Words, draft: _Draft) -> None:
         words.decline("ct: src or dst is only valid if commit is set")
 
 
-def show(answer: Answer, action: Ct) -> None:
+def show(answer: Answer, action: Ct, state: ActionState, statistics: bool) -> None:
     """Source: print_ct; the kernel tells no more of a ``clear``."""
     answer.put("kind", "ct")
     if action.commit:
@@ -155,6 +162,8 @@ def show(answer: Answer, action: Ct) -> None:
     if not action.clear:
         _show_values(answer, action)
     show_control(answer, action.control, " ")
+    answer.newline()
+    show_index(answer, "\t ", state, statistics)
 
 
 def _show_values(answer: Answer, action: Ct) -> None:

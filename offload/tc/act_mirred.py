@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offload.act_api import Request
 from offload.actions import PIPE, STOLEN, Mirred
-from offload.errors import KernelError, Unsupported
+from offload.errors import KernelError
 from offload.tc.answer import Answer
 from offload.tc.control import parse_optional_control, show_control
+from offload.tc.index import parse_index
+from offload.tc.stats import ActionState, show_index
 from offload.tc.words import Words
 
-USAGE = "Usage: mirred {egress|ingress} {mirror|redirect} dev DEVICE"
+USAGE = "Usage: mirred {egress|ingress} {mirror|redirect} [index N] dev DEVICE"
 _MAX_NAME = 15
 
 
@@ -24,9 +27,10 @@ class _Draft:
     mirror: bool = False
     redirect: bool = False
     dev: str = ""
+    index: int = 0
 
 
-def parse(words: Words) -> Mirred:
+def parse(words: Words) -> Request:
     """What stands after ``mirred``; only a mirror takes a verb."""
     words.next()
     if not words.matches("egress", "ingress", "index"):
@@ -39,11 +43,14 @@ def parse(words: Words) -> Mirred:
     if draft.dev and not words.device_exists(draft.dev):
         words.decline(f'Cannot find device "{draft.dev}"')
     control = parse_optional_control(words, PIPE) if draft.mirror else STOLEN
-    if not (draft.mirror or draft.redirect):
-        words.kernel_will_refuse(KernelError("act_mirred: Unknown mirred option"))
     if words.matches("index"):
-        _no_index()
-    return Mirred(draft.dev, draft.redirect, draft.egress, control)
+        if draft.index:
+            words.decline("mirred: Illegal double index")
+        draft.index = parse_index(words, "mirred: ")
+    chosen = draft.mirror or draft.redirect
+    error = None if chosen else KernelError("act_mirred: Unknown mirred option")
+    action = Mirred(draft.dev, draft.redirect, draft.egress, control)
+    return Request(action, draft.index, error=error)
 
 
 def _step(words: Words, draft: _Draft) -> bool:
@@ -57,8 +64,11 @@ def _step(words: Words, draft: _Draft) -> bool:
     if _direction(words, draft):
         return True
     if words.matches("index"):
-        _no_index()
-    if not draft.mirror and words.matches("mirror"):
+        draft.index = parse_index(words)
+        if not (draft.egress or draft.ingress):
+            return False
+        words.place -= 1
+    elif not draft.mirror and words.matches("mirror"):
         draft.mirror = True
         _exclusive(words, draft.redirect, "Can't have both mirror and redir")
     elif not draft.redirect and words.matches("redirect"):
@@ -90,11 +100,7 @@ def _exclusive(words: Words, other: bool, why: str) -> None:
         words.decline(why)
 
 
-def _no_index() -> None:
-    raise Unsupported("mirred index: not supported by the testbed yet")
-
-
-def show(answer: Answer, action: Mirred) -> None:
+def show(answer: Answer, action: Mirred, state: ActionState, statistics: bool) -> None:
     """Source: print_mirred"""
     direction = "egress" if action.egress else "ingress"
     what = "redirect" if action.redirect else "mirror"
@@ -104,3 +110,5 @@ def show(answer: Answer, action: Mirred) -> None:
     answer.put("direction", direction, "")
     answer.put("to_dev", action.dev, f" to device {action.dev})")
     show_control(answer, action.control, " ")
+    answer.newline()
+    show_index(answer, "\t", state, statistics)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offload.act_api import Request
 from offload.actions import (
     PIPE,
     Address,
@@ -19,7 +20,9 @@ from offload.errors import KernelError, Unsupported
 from offload.tc.addresses import parse_address, show_address
 from offload.tc.answer import Answer
 from offload.tc.control import parse_optional_control, show_control
+from offload.tc.index import parse_optional_index
 from offload.tc.numbers import unsigned
+from offload.tc.stats import ActionState, show_index
 from offload.tc.words import Words, abbreviates
 
 USAGE = """Usage: tunnel_key unset
@@ -52,7 +55,7 @@ class _Draft:
     csum: bool = True
 
 
-def parse(words: Words) -> TunnelKey:
+def parse(words: Words) -> Request:
     """What stands after ``tunnel_key``."""
     words.next()
     draft = _Draft()
@@ -60,9 +63,9 @@ def parse(words: Words) -> TunnelKey:
         _read(words, keyword, draft)
         words.skip()
     control = parse_optional_control(words, PIPE)
-    if words.matches("index"):
-        raise Unsupported("tunnel_key index: not supported by the testbed yet")
-    return _finish(words, draft, control)
+    index = parse_optional_index(words, "tunnel_key: ")
+    error = None if draft.mode else KernelError("Unknown tunnel key action")
+    return Request(_finish(words, draft, control), index, error=error)
 
 
 def _keyword(word: str) -> str | None:
@@ -86,7 +89,7 @@ def _read(words: Words, keyword: str, draft: _Draft) -> None:
     elif keyword == "help":
         words.leave(USAGE)
     else:
-        raise Unsupported(f"tunnel_key {keyword}: not supported by the testbed yet")
+        raise Unsupported(f"tunnel_key {keyword}: not supported by the testbed")
 
 
 def _number(words: Words, keyword: str) -> int:
@@ -100,13 +103,11 @@ def _number(words: Words, keyword: str) -> int:
 
 
 def _finish(words: Words, draft: _Draft, control: Control) -> TunnelKey:
-    """The value; without a mode the kernel refuses what there is."""
+    """The value; without a mode, one that nobody will see."""
     if draft.mode == "set" and (draft.src is None or draft.dst is None):
         words.say("set needs tunnel_key parameters")
         words.decline(USAGE)
     if draft.src is None or draft.dst is None or draft.mode != "set":
-        if not draft.mode:
-            words.kernel_will_refuse(KernelError("Unknown tunnel key action"))
         return TunnelKeyUnset(control)
     return TunnelKeySet(
         src=draft.src,
@@ -120,7 +121,9 @@ def _finish(words: Words, draft: _Draft, control: Control) -> TunnelKey:
     )
 
 
-def show(answer: Answer, action: TunnelKey) -> None:
+def show(
+    answer: Answer, action: TunnelKey, state: ActionState, statistics: bool
+) -> None:
     """Source: print_tunnel_key, and what the kernel's tunnel_key_dump leaves out."""
     answer.put("kind", "tunnel_key", "tunnel_key ")
     if isinstance(action, TunnelKeyUnset):
@@ -129,6 +132,8 @@ def show(answer: Answer, action: TunnelKey) -> None:
         answer.put("mode", "set", " set")
         _show_key(answer, action)
     show_control(answer, action.control, " ")
+    answer.newline()
+    show_index(answer, "\t ", state, statistics)
 
 
 def _show_key(answer: Answer, action: TunnelKeySet) -> None:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Union
 
-Scalar = Union[str, int, bool]
+from offload.tc.options import Options
+
+Scalar = Union[str, int, bool, None]
 Json = Union[Scalar, "list[Json]", "dict[str, Json]"]
 
 
@@ -84,6 +86,16 @@ class Answer:
         if not pretty:
             return _compact(self._root) + "\n"
         return _indented(self._root, 0) + "\n"
+
+
+def new_answer(options: Options) -> Answer:
+    """What an answer is collected in."""
+    return Answer("\\" if options.oneline else "\n")
+
+
+def printed(answer: Answer, options: Options) -> str:
+    """An answer in the form that was asked for."""
+    return answer.json(options.pretty) if options.json else answer.text
 
 
 def _compact(value: Json) -> str:

@@ -1,6 +1,7 @@
 """What a command line asks for, as values.
 
-The parser is tc's and returns these; who runs them is somebody else.
+The parser is tc's and returns these; who runs them is somebody else.  A place
+is a ``device`` or, where that is "", a shared ``block``.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
-from offload.actions import Action
+from offload.act_api import Request
+from offload.cls_api import Change
 from offload.flower import ETH_P_ALL, Match
+from offload.tc.options import Options
 
 
 class Hook(Enum):
@@ -19,26 +22,6 @@ class Hook(Enum):
     ROOT = 0
     INGRESS = 0xFFFFFFF2
     EGRESS = 0xFFFFFFF3
-
-
-class Change(Enum):
-    """How a filter is put in place: ADD must be new, CHANGE must exist."""
-
-    ADD = "add"
-    CHANGE = "change"
-    REPLACE = "replace"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """tc's options, which stand before the object."""
-
-    statistics: bool = False
-    json: bool = False
-    pretty: bool = False
-    oneline: bool = False
-    force: bool = False
-    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +37,11 @@ class FilterAdd:
     handle: int | None = None
     kind: str = "flower"
     match: Match = field(default=Match(ETH_P_ALL))
-    actions: tuple[Action, ...] = ()
+    actions: tuple[Request, ...] = ()
     skip_sw: bool = False
     skip_hw: bool = False
     verbose: bool = False
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +55,7 @@ class FilterDel:
     protocol: int = 0
     handle: int | None = None
     kind: str | None = None
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +69,7 @@ class FilterShow:
     protocol: int = 0
     handle: str | None = None
     options: Options = Options()
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +83,90 @@ class FilterGet:
     hook: Hook = Hook.INGRESS
     chain: int | None = None
     kind: str = "flower"
+    options: Options = Options()
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEdit:
+    """``chain add|del``."""
+
+    device: str
+    deletes: bool
+    hook: Hook = Hook.INGRESS
+    chain: int | None = None
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainShow:
+    """``chain show``, and ``get``, which asks for one that must be there."""
+
+    device: str
+    hook: Hook = Hook.INGRESS
+    chain: int | None = None
+    get: bool = False
+    options: Options = Options()
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsAdd:
+    """``actions add|change|replace``."""
+
+    actions: tuple[Request, ...]
+    replace: bool = False
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsNamed:
+    """``actions delete|get``; ``after`` is the word behind it.
+
+    tc goes on with that word when the kernel refused, and does not know it.
+    """
+
+    named: tuple[tuple[str, int], ...]
+    deletes: bool
+    after: str = ""
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsOfKind:
+    """``actions list|flush``; ``since_ms`` asks for those used since."""
+
+    kind: str
+    flushes: bool
+    since_ms: int = 0
+    options: Options = Options()
+
+
+ActionsStep = Union[ActionsAdd, ActionsNamed, ActionsOfKind]
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """``actions``: one command after the other, until one fails."""
+
+    steps: tuple[ActionsStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QdiscEdit:
+    """``qdisc add|replace|change|delete`` of an ingress or clsact qdisc."""
+
+    device: str
+    verb: str
+    kind: str
+    ingress_block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QdiscShow:
+    """``qdisc show``, of one device or all ("")."""
+
+    device: str
     options: Options = Options()
 
 
@@ -116,4 +186,7 @@ class Foreign:
     device: str | None = None
 
 
-Command = Union[FilterAdd, FilterDel, FilterShow, FilterGet, Batch, Foreign]
+FilterCommand = Union[FilterAdd, FilterDel, FilterShow, FilterGet]
+ChainCommand = Union[ChainEdit, ChainShow]
+QdiscCommand = Union[QdiscEdit, QdiscShow]
+Command = Union[FilterCommand, ChainCommand, QdiscCommand, Actions, Batch, Foreign]

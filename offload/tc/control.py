@@ -6,16 +6,14 @@ Source: iproute2 tc/tc_util.c:action_a2n, __parse_action_control
 from __future__ import annotations
 
 from offload.actions import Control, Verb
-from offload.errors import Unsupported
 from offload.tc.answer import Answer
 from offload.tc.numbers import unsigned
 from offload.tc.words import Words, abbreviates
 
 MAX_CHAIN = 2**28 - 1
-JUMP = "jump"
 
 # In tc's order, which decides what an abbreviation means.
-_VERBS: dict[str, Verb | None] = {
+_VERBS = {
     "continue": Verb.CONTINUE,
     "drop": Verb.DROP,
     "shot": Verb.DROP,
@@ -24,7 +22,7 @@ _VERBS: dict[str, Verb | None] = {
     "reclassify": Verb.RECLASSIFY,
     "pipe": Verb.PIPE,
     "goto": Verb.GOTO_CHAIN,
-    JUMP: None,
+    "jump": Verb.JUMP,
     "trap": Verb.TRAP,
 }
 
@@ -55,12 +53,24 @@ def parse_optional_control(words: Words, default: Control) -> Control:
 
 def _parse_known(words: Words, keyword: str) -> Control | None:
     verb = _VERBS[keyword]
-    if verb is None:
-        raise Unsupported(f"{keyword}: not supported by the testbed yet")
-    if verb is not Verb.GOTO_CHAIN:
-        words.skip()
-        return Control(verb)
-    return _parse_goto(words)
+    if verb is Verb.GOTO_CHAIN:
+        return _parse_goto(words)
+    if verb is Verb.JUMP:
+        return _parse_jump(words)
+    words.skip()
+    return Control(verb)
+
+
+def _parse_jump(words: Words) -> Control | None:
+    place = words.place
+    word = words.next()
+    skip = unsigned(word, 32, 10)
+    if skip is None or skip > MAX_CHAIN:
+        words.say(f'Invalid "jump count" ({word})')
+        words.place = place
+        return None
+    words.skip()
+    return Control(Verb.JUMP, skip=skip)
 
 
 def _parse_goto(words: Words) -> Control | None:

@@ -7,30 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from offload.cls_api import Change
 from offload.errors import KernelError, Unsupported
 from offload.flower import ETH_P_ALL
 from offload.tc.command import (
-    Change,
     Command,
     FilterAdd,
     FilterDel,
     FilterGet,
     FilterShow,
     Foreign,
-    Options,
 )
 from offload.tc.flower import Flower, parse_flower
 from offload.tc.numbers import unsigned
+from offload.tc.options import Options
 from offload.tc.place import (
     EITHER_AT_ONCE,
     EITHER_EXCLUSIVE,
     USAGE,
     Place,
+    is_ours,
     read_place,
 )
 from offload.tc.words import Declined, Words
 
-_OTHER_KINDS = (
+OTHER_KINDS = (
     *("basic", "bpf", "cgroup", "flow", "fw", "matchall", "route"),
     *("rsvp", "rsvp6", "tcindex", "u32"),
 )
@@ -55,7 +56,7 @@ def _modify(
     words: Words, options: Options, ours: Callable[[str], bool], keyword: str
 ) -> Command:
     place = read_place(words, EITHER_EXCLUSIVE)
-    if not _is_ours(place, ours):
+    if not is_ours(place, ours):
         return Foreign("filter", place.device or None)
     deletes = keyword == "delete"
     creates = keyword in ("add", "replace")
@@ -66,6 +67,7 @@ def _modify(
         return _added(words, place, flower, Change(keyword), protocol)
     return FilterDel(
         device=place.device,
+        block=place.block,
         hook=place.hook,
         chain=place.chain,
         prio=place.prio or None,
@@ -84,6 +86,7 @@ def _added(
         )
     return FilterAdd(
         device=place.device,
+        block=place.block,
         change=change,
         hook=place.hook,
         chain=place.chain,
@@ -114,7 +117,7 @@ def _read_kind(words: Words, place: Place, protocol: int) -> Flower:
 def _read_known_kind(words: Words, place: Place, kind: str, protocol: int) -> Flower:
     if kind == "flower":
         return parse_flower(words, protocol, place.handle)
-    if kind in _OTHER_KINDS:
+    if kind in OTHER_KINDS:
         raise Unsupported(f"filter {kind}: not supported by the testbed yet")
     if words.left:
         words.decline(
@@ -140,13 +143,14 @@ def _get(
         words.leave("Must specify filter type")
     if not place.device and not place.block:
         words.leave('Must specify netdevice "dev" or block index "block"')
-    if not _is_ours(place, ours):
+    if not is_ours(place, ours):
         return Foreign("filter", place.device or None)
     flower = _read_kind(words, place, place.protocol)
     if place.handle is None:
         words.leave('Must specify filter "handle"')
     return FilterGet(
         device=place.device,
+        block=place.block,
         hook=place.hook,
         chain=place.chain,
         prio=place.prio,
@@ -163,10 +167,11 @@ def _list(
     place = read_place(words, EITHER_AT_ONCE, lists=True)
     if words.said and (not place.device or ours(place.device)):
         words.leave(exit_code=0)
-    if not _is_ours(place, ours):
+    if not is_ours(place, ours):
         return Foreign("filter", place.device or None)
     return FilterShow(
         device=place.device,
+        block=place.block,
         hook=place.hook,
         chain=place.chain,
         prio=place.prio or None,
@@ -174,10 +179,6 @@ def _list(
         handle=place.handle,
         options=options,
     )
-
-
-def _is_ours(place: Place, ours: Callable[[str], bool]) -> bool:
-    return bool(place.device) and ours(place.device)
 
 
 # In tc's order, which decides what an abbreviation means.

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from offload.actions import Action
+from offload.act_api import Request
 from offload.errors import Unsupported
 from offload.flower import (
     ETH_P_ALL,
+    ETH_P_ARP,
     ETH_P_IP,
     ETH_P_IPV6,
     IPPROTO_TCP,
     Key,
     KeyMatch,
     Match,
+    PortRange,
 )
 from offload.tc.actions import parse_actions
 from offload.tc.answer import Answer
-from offload.tc.keys import SYNTAX, Layers
+from offload.tc.keys import SYNTAX
+from offload.tc.keys_arp import ETH_P_RARP
+from offload.tc.keys_vlan import VLAN_TYPES
 from offload.tc.numbers import unsigned
+from offload.tc.syntax import Layers
 from offload.tc.words import Declined, Words, abbreviates
 
 # In tc's order, which decides what an abbreviation means.
@@ -46,6 +51,8 @@ _KEYS = {
 _ILLEGAL = {"type": "icmp type", "code": "icmp code"}
 _ORDER = {key: order for order, key in enumerate(Key)}
 _IP_KEYS = (Key.IP_PROTO, Key.IP_TOS, Key.IP_TTL)
+_ARP_KEYS = (Key.ARP_SIP, Key.ARP_TIP, Key.ARP_OP, Key.ARP_SHA, Key.ARP_THA)
+_MAX_NAME = 15
 
 USAGE = "\n".join(
     (
@@ -67,14 +74,26 @@ class Flower:
     protocol: int
     handle: int | None = None
     keys: dict[Key, KeyMatch] = field(default_factory=dict)
-    actions: tuple[Action, ...] = ()
+    ranges: dict[Key, PortRange] = field(default_factory=dict)
+    indev: str = ""
+    actions: tuple[Request, ...] = ()
     flags: set[str] = field(default_factory=set)
 
     @property
     def layers(self) -> Layers:
         """What the keys so far say of the packet."""
         proto = self.keys.get(Key.IP_PROTO)
-        return Layers(self.protocol, proto.value if proto else None)
+        inner = self.keys.get(Key.VLAN_ETHTYPE)
+        return Layers(
+            self._said.eth_type,
+            proto.value if proto else None,
+            self.protocol,
+            inner.value if inner else 0,
+        )
+
+    @property
+    def _said(self) -> Match:
+        return Match(self.protocol, tuple(self.keys.values()))
 
     @property
     def match(self) -> Match:
@@ -85,11 +104,15 @@ class Flower:
         """
         kept = (m for m in self.keys.values() if m.mask and self._is_seen(m.key))
         ordered = sorted(kept, key=lambda match: _ORDER[match.key])
-        return Match(self.protocol or ETH_P_ALL, tuple(ordered))
+        ranges = sorted(self.ranges.values(), key=lambda each: _ORDER[each.key])
+        protocol = self.protocol or ETH_P_ALL
+        return Match(protocol, tuple(ordered), tuple(ranges), self.indev)
 
     def _is_seen(self, key: Key) -> bool:
         if key in _IP_KEYS:
-            return self.protocol in (ETH_P_IP, ETH_P_IPV6)
+            return self._said.eth_type in (ETH_P_IP, ETH_P_IPV6)
+        if key in _ARP_KEYS:
+            return self._said.eth_type in (ETH_P_ARP, ETH_P_RARP)
         return key is not Key.TCP_FLAGS or self.layers.ip_proto == IPPROTO_TCP
 
 
@@ -136,40 +159,79 @@ def _read_actions(words: Words, flower: Flower) -> None:
 def _read(words: Words, keyword: str, flower: Flower) -> None:
     if keyword in _FLAGS:
         flower.flags.add(keyword)
+    elif keyword == "indev":
+        flower.indev = _read_indev(words, words.next())
     elif keyword in _KEYS:
-        match = _read_key(words, keyword, flower.layers)
-        flower.keys[match.key] = match
+        _read_key(words, keyword, flower)
     else:
-        raise Unsupported(f"{keyword}: not supported by the testbed yet")
+        raise Unsupported(f"{keyword}: not supported by the testbed")
 
 
-def _read_key(words: Words, keyword: str, layers: Layers) -> KeyMatch:
+def _read_indev(words: Words, word: str) -> str:
+    """Source: lib/utils.c:check_ifname"""
+    spaces = any(char.isspace() or char == "/" for char in word)
+    if not 0 < len(word) <= _MAX_NAME or spaces:
+        words.wrong(word, '"indev" not a valid ifname')
+    return word
+
+
+def _read_key(words: Words, keyword: str, flower: Flower) -> None:
     keys = _KEYS[keyword]
     word = words.next()
-    asked = SYNTAX[keys[0].kind].parse(words, word, layers, keys[0])
+    asked = SYNTAX[keys[0].kind].parse(words, word, flower.layers, keys[0])
     if asked is None:
         words.decline(f'Illegal "{_ILLEGAL.get(keyword, keyword)}"')
     key = next(k for k in keys if asked.bits in (None, k.bits))
-    return KeyMatch(key, asked.value & asked.mask, asked.mask)
+    if asked.last:
+        flower.ranges[key] = PortRange(key, asked.value, asked.last)
+    else:
+        flower.keys[key] = KeyMatch(key, asked.value & asked.mask, asked.mask)
 
 
-_ETH_TYPES = {ETH_P_IP: "ipv4", ETH_P_IPV6: "ipv6", 0x0806: "arp", 0x8035: "rarp"}
-_BEFORE_ETH_TYPE = (Key.DST_MAC, Key.SRC_MAC)
+_ETH_TYPES = {
+    ETH_P_IP: "ipv4",
+    ETH_P_IPV6: "ipv6",
+    ETH_P_ARP: "arp",
+    ETH_P_RARP: "rarp",
+}
+_NO_ETH_TYPE = (ETH_P_ALL, *VLAN_TYPES)
 
 
-def show_match(answer: Answer, match: Match) -> None:
+def show_match(answer: Answer, match: Match, brief: bool = False) -> None:
     """Print the keys, each on its line.  Source: flower_print_opt"""
+    if match.indev and not brief:
+        answer.put_named("indev", match.indev)
     with answer.object("keys"):
-        for asked in match.keys:
-            if asked.key in _BEFORE_ETH_TYPE:
-                _show_key(answer, asked)
-        if match.protocol != ETH_P_ALL:
-            name = _ETH_TYPES.get(match.protocol, f"{match.protocol:04x}")
-            answer.put_named("eth_type", name)
-        for asked in match.keys:
-            if asked.key not in _BEFORE_ETH_TYPE:
-                _show_key(answer, asked)
+        if not brief:
+            _show_keys(answer, match)
 
 
-def _show_key(answer: Answer, asked: KeyMatch) -> None:
-    SYNTAX[asked.key.kind].show(answer, asked.key.keyword, asked)
+def _show_keys(answer: Answer, match: Match) -> None:
+    """In the keys' own order, with what is no key where tc has it."""
+    order: list[KeyMatch | PortRange] = [*match.keys, *match.ranges]
+    order.sort(key=lambda each: (_place(each.key), isinstance(each, PortRange)))
+    before = [each for each in order if _ORDER[each.key] <= _ORDER[Key.SRC_MAC]]
+    for each in before:
+        _show_key(answer, each)
+    if match.eth_type not in _NO_ETH_TYPE:
+        name = _ETH_TYPES.get(match.eth_type, f"{match.eth_type:04x}")
+        answer.put_named("eth_type", name)
+    for each in order[len(before) :]:
+        _show_key(answer, each)
+
+
+def _place(key: Key) -> int:
+    """Both ports stand at one place: exact ones first, then ranges."""
+    return _ORDER[Key.DST_PORT if key is Key.SRC_PORT else key]
+
+
+def _show_key(answer: Answer, asked: KeyMatch | PortRange) -> None:
+    keyword = asked.key.keyword
+    if isinstance(asked, PortRange):
+        answer.newline()
+        answer.say(f"  {keyword} {asked.low}-{asked.high}")
+        with answer.object(keyword):
+            answer.put("start", asked.low, "")
+            answer.put("end", asked.high, "")
+    else:
+        SYNTAX[asked.key.kind].show(answer, keyword, asked)

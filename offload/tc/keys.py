@@ -5,11 +5,8 @@ Source: iproute2 tc/f_flower.c, tc/tc_util.c:print_masked_type
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from offload.errors import Unsupported
 from offload.flower import (
     ETH_P_IP,
     ETH_P_IPV6,
@@ -19,14 +16,19 @@ from offload.flower import (
     IPPROTO_TCP,
     IPPROTO_UDP,
     CtState,
+    IpFlags,
     Key,
     KeyMatch,
     Kind,
 )
-from offload.tc.addresses import parse_mac, parse_prefix, show_address, show_mac
+from offload.tc.addresses import parse_prefix, show_address
 from offload.tc.answer import Answer
+from offload.tc.keys_arp import ARP_SYNTAX
+from offload.tc.keys_mac import parse_mac_key, show_mac_key
+from offload.tc.keys_vlan import VLAN_SYNTAX
 from offload.tc.labels import parse_label, show_label
-from offload.tc.numbers import masked, prefix_length, unsigned
+from offload.tc.numbers import masked, unsigned
+from offload.tc.syntax import Asked, Layers, Syntax, asked, exact, show_line
 from offload.tc.words import Words, abbreviates
 
 ENDPOINT_PROTOCOLS = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
@@ -50,75 +52,8 @@ _CT_STATES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """What the keys before said of the packet; some keys depend on it."""
-
-    eth_type: int
-    ip_proto: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A parsed value, its mask, and how wide the key must be."""
-
-    value: int
-    mask: int
-    bits: int | None = None
-
-
-Parser = Callable[[Words, str, Layers, Key], "Asked | None"]
-Printer = Callable[[Answer, str, KeyMatch], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Syntax:
-    """How one kind of key is read and printed; None is ``Illegal "KEY"``."""
-
-    parse: Parser
-    show: Printer
-
-
-def _line(answer: Answer, name: str, value: str) -> None:
-    answer.put_named(name, value)
-
-
-def _asked(pair: tuple[int, int] | None) -> Asked | None:
-    return None if pair is None else Asked(*pair)
-
-
-def _exact(key: Key, value: int | None) -> Asked | None:
-    return None if value is None else Asked(value, key.full_mask)
-
-
-def _parse_mac(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
-    text, slash, mask_text = word.partition("/")
-    value = parse_mac(words, text)
-    if value is None or not slash:
-        return _exact(key, value)
-    bits = unsigned(mask_text, 32, 10)
-    mask = parse_mac(words, mask_text) if bits is None else _mac_mask(bits)
-    return None if mask is None else Asked(value, mask)
-
-
-def _mac_mask(bits: int) -> int:
-    """tc shifts the mask in 64 bits; past 48 its first bits fall off."""
-    full = (1 << 48) - 1
-    return (full << (64 - bits) % 64 & (1 << 64) - 1) >> 16
-
-
-def _show_mac(answer: Answer, name: str, match: KeyMatch) -> None:
-    length = prefix_length(match.mask, 48)
-    text = show_mac(match.value)
-    if length is None:
-        text += f"/{show_mac(match.mask)}"
-    elif length < 48:
-        text += f"/{length}"
-    _line(answer, name, text)
-
-
 def _parse_number(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
-    return _asked(masked(word, key.bits))
+    return asked(masked(word, key.bits))
 
 
 def _show_number(answer: Answer, name: str, match: KeyMatch) -> None:
@@ -138,16 +73,16 @@ def _parse_tos(words: Words, word: str, layers: Layers, key: Key) -> Asked | Non
 def _parse_icmp(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
     if (layers.eth_type, layers.ip_proto) not in _ICMP:
         return None
-    return _asked(masked(word, 8, 10))
+    return asked(masked(word, 8, 10))
 
 
 def _show_icmp(answer: Answer, name: str, match: KeyMatch) -> None:
     mask = "" if match.mask == match.key.full_mask else f"/{match.mask}"
-    _line(answer, f"icmp_{name}", f"{match.value}{mask}")
+    show_line(answer, f"icmp_{name}", f"{match.value}{mask}")
 
 
 def _parse_tunnel(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
-    return _exact(key, unsigned(word, key.bits, 10))
+    return exact(key, unsigned(word, key.bits, 10))
 
 
 def _show_tunnel_id(answer: Answer, name: str, match: KeyMatch) -> None:
@@ -162,12 +97,12 @@ def _parse_ip_proto(words: Words, word: str, layers: Layers, key: Key) -> Asked 
     if layers.eth_type not in eth_types:
         words.say('Illegal "eth_type" for ip proto')
         return None
-    return _exact(key, number)
+    return exact(key, number)
 
 
 def _show_ip_proto(answer: Answer, name: str, match: KeyMatch) -> None:
     known = _IP_PROTOCOL_NAMES.get(match.value, f"{match.value:02x}")
-    _line(answer, name, known)
+    show_line(answer, name, known)
 
 
 def _parse_address(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
@@ -185,37 +120,43 @@ def _show_address(answer: Answer, name: str, match: KeyMatch) -> None:
     text = show_address(make(match.value))
     if length < match.key.bits:
         text += f"/{length}"
-    _line(answer, name, text)
+    show_line(answer, name, text)
 
 
 def _parse_port(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
-    """``P``, ``V/M`` or ``P-Q``; port 0 only under a mask."""
+    """``P``, ``V/M`` or ``P-Q``; port 0 only under a mask.
+
+    What stands behind the dash does not count with a mask, nor if it is 0.
+    """
     low, dash, high = word.partition("-")
     first = unsigned(low, 16, 10)
     last = unsigned(high, 16, 10) if dash else 0
     if first is None or last is None:
         pair = masked(low, 16) if "/" in low else None
-        return _asked(pair) if layers.ip_proto in ENDPOINT_PROTOCOLS else None
+        return asked(pair) if layers.ip_proto in ENDPOINT_PROTOCOLS else None
     if first and last:
-        _refuse_range(words, first, last, key)
+        return _range(words, first, last, layers, key)
     legal = first and layers.ip_proto in ENDPOINT_PROTOCOLS
-    return _exact(key, first) if legal else None
+    return exact(key, first) if legal else None
 
 
-def _refuse_range(words: Words, first: int, last: int, key: Key) -> None:
+def _range(
+    words: Words, first: int, last: int, layers: Layers, key: Key
+) -> Asked | None:
     if last <= first:
         words.decline(
             "max value should be greater than min value", f'Illegal "{key.keyword}"'
         )
-    raise Unsupported(f"{key.keyword} range: not supported by the testbed yet")
+    legal = layers.ip_proto in ENDPOINT_PROTOCOLS
+    return Asked(first, key.full_mask, last=last) if legal else None
 
 
 def _parse_tcp_flags(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
-    return _asked(masked(word, key.bits, 16))
+    return asked(masked(word, key.bits, 16))
 
 
 def _show_tcp_flags(answer: Answer, name: str, match: KeyMatch) -> None:
-    _line(answer, name, f"{match.value:#x}/{match.mask:x}")
+    show_line(answer, name, f"{match.value:#x}/{match.mask:x}")
 
 
 def _parse_ct_state(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
@@ -239,7 +180,7 @@ def show_ct_state(value: int, mask: int) -> str:
 
 
 def _show_ct_state(answer: Answer, name: str, match: KeyMatch) -> None:
-    _line(answer, name, show_ct_state(match.value, match.mask))
+    show_line(answer, name, show_ct_state(match.value, match.mask))
 
 
 def _parse_label(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
@@ -247,11 +188,44 @@ def _parse_label(words: Words, word: str, layers: Layers, key: Key) -> Asked | N
 
 
 def _show_label(answer: Answer, name: str, match: KeyMatch) -> None:
-    _line(answer, name, show_label(match.value, match.mask))
+    show_line(answer, name, show_label(match.value, match.mask))
+
+
+_IP_FLAGS = {"frag": IpFlags.FRAG, "firstfrag": IpFlags.FIRST_FRAG}
+
+
+def _parse_ip_flags(words: Words, word: str, layers: Layers, key: Key) -> Asked | None:
+    """``[no]frag/[no]firstfrag``, in any number."""
+    value = mask = 0
+    for each in filter(None, word.split("/")):
+        name = each.removeprefix("no")
+        if name not in _IP_FLAGS:
+            return None
+        flag = _IP_FLAGS[name].value
+        mask |= flag
+        value |= flag if each == name else 0
+    return Asked(value, mask)
+
+
+def _show_ip_flags(answer: Answer, name: str, match: KeyMatch) -> None:
+    asked_for = {
+        name: bool(match.value & flag.value)
+        for name, flag in _IP_FLAGS.items()
+        if match.mask & flag.value
+    }
+    answer.newline()
+    answer.say(f"  {name} ")
+    answer.say("/".join(k if is_set else f"no{k}" for k, is_set in asked_for.items()))
+    with answer.object(name):
+        for flag, is_set in asked_for.items():
+            answer.put(flag, is_set, "")
 
 
 SYNTAX = {
-    Kind.MAC: Syntax(_parse_mac, _show_mac),
+    **VLAN_SYNTAX,
+    **ARP_SYNTAX,
+    Kind.IP_FLAGS: Syntax(_parse_ip_flags, _show_ip_flags),
+    Kind.MAC: Syntax(parse_mac_key, show_mac_key),
     Kind.NUMBER: Syntax(_parse_number, _show_number),
     Kind.TOS: Syntax(_parse_tos, _show_number),
     Kind.ICMP: Syntax(_parse_icmp, _show_icmp),

@@ -63,6 +63,15 @@ def unsigned(text: str, bits: int, base: int = 0) -> int | None:
     return parsed[0]
 
 
+def signed(text: str, bits: int) -> int | None:
+    """A whole word as a signed number of ``bits``.  Source: get_integer"""
+    parsed = strtoul(text, 0)
+    if parsed is None or parsed[1]:
+        return None
+    value = parsed[0] - _ULONG if parsed[0] >= _ULONG // 2 else parsed[0]
+    return value if -(1 << bits - 1) <= value < 1 << bits - 1 else None
+
+
 def masked(text: str, bits: int, base: int = 0) -> tuple[int, int] | None:
     """``V[/M]``, both in ``base``; without ``/M`` all bits count."""
     value_text, slash, mask_text = text.partition("/")

@@ -41,3 +41,15 @@ def hook_of(parent: int) -> Hook:
         major, minor = divmod(parent, 1 << 16)
         raise Unsupported(f"parent {major:x}:{minor:x}: not supported by the testbed")
     return hook
+
+
+def show_classid(classid: int) -> str:
+    """As parse_classid takes it.  Source: tc/tc_util.c:print_tc_classid"""
+    if classid in (0, ROOT):
+        return "none" if not classid else "root"
+    major, minor = divmod(classid, 1 << 16)
+    return (
+        f"{major:x}:{minor:x}"
+        if major and minor
+        else f":{minor:x}" if minor else f"{major:x}:"
+    )

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from offload.errors import Unsupported
-from offload.tc.command import Batch, Command, Foreign, Options
+from offload.tc.action_tables import parse_action_tables
+from offload.tc.chain import parse_chain
+from offload.tc.command import Batch, Command, Foreign
 from offload.tc.filter import parse_filter
+from offload.tc.options import Options
+from offload.tc.qdisc import parse_qdisc
 from offload.tc.words import Left, Refusal, Words, abbreviates
 
 _OBJECTS = ("qdisc", "class", "filter", "chain", "actions", "monitor", "exec", "help")
@@ -50,6 +53,7 @@ _SWITCHES: dict[str, Callable[[Options], Options]] = {
     "force": lambda options: replace(options, force=True),
     "json": lambda options: replace(options, json=True),
     "oneline": lambda options: replace(options, oneline=True),
+    "brief": lambda options: replace(options, brief=True),
 }
 
 
@@ -91,8 +95,6 @@ def _parse_options(words: Words) -> Options | Foreign:
         meaning = _meaning(words.word)
         if meaning == _FOREIGN or meaning == "batch" and words.left == 1:
             return Foreign(words.word)
-        if meaning == "brief":
-            raise Unsupported("-brief: not supported by the testbed yet")
         if meaning == "batch":
             options = replace(options, batch=words.next())
         elif meaning is None:
@@ -121,6 +123,12 @@ def _parse_object(
     words.skip()
     if name == "filter":
         return parse_filter(words, options, ours)
+    if name == "chain":
+        return parse_chain(words, options, ours)
+    if name == "actions":
+        return parse_action_tables(words, options)
+    if name == "qdisc":
+        return parse_qdisc(words, options, ours)
     return Foreign(name, _device(words))
 
 

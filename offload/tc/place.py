@@ -5,6 +5,7 @@ Source: iproute2 tc/tc_filter.c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -49,8 +50,8 @@ class Place:
 
     @property
     def hook(self) -> Hook:
-        """The hook the parent means."""
-        return hook_of(self.parent)
+        """The hook the parent means; a block's filters hang at the block."""
+        return Hook.INGRESS if self.block else hook_of(self.parent)
 
 
 def read_place(words: Words, both: str, lists: bool = False) -> Place:
@@ -177,3 +178,8 @@ def _read_chain(words: Words, place: Place) -> None:
     if chain is None:
         words.wrong(word, "invalid chain index value")
     place.chain = chain
+
+
+def is_ours(place: Place, ours: Callable[[str], bool]) -> bool:
+    """Is it the testbed's?  A block always is: the qdiscs that share it are."""
+    return bool(place.block) or bool(place.device) and ours(place.device)

@@ -8,22 +8,26 @@ tc/m_action.c:tc_print_one_action, net/sched/cls_api.c:tcf_chain_dump
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from offload.actions import Action
 from offload.flower import Match
-from offload.tc.actions import show_action
-from offload.tc.answer import Answer
-from offload.tc.command import FilterGet, FilterShow, Hook, Options
+from offload.tc.actions import show_actions
+from offload.tc.answer import Answer, new_answer, printed
+from offload.tc.command import FilterGet, FilterShow, Hook
 from offload.tc.flower import show_match
+from offload.tc.options import Options
 from offload.tc.protocols import show_protocol
-from offload.tc.stats import ActionState, Times, show_stats, show_times
+from offload.tc.stats import ActionState
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A filter as it is shown; ``states`` has one for each action."""
+    """A filter as it is shown; ``states`` has one for each action.
+
+    ``block`` is the number of the shared block it is in, 0 if it is in none.
+    """
 
     device: str
     chain: int
@@ -37,8 +41,8 @@ class Shown:
     skip_hw: bool = False
     in_hw: bool = False
     in_hw_count: int = 1
-    times: Times = Times()
     hook: Hook = Hook.INGRESS
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class _Known:
     """What the command said itself: tc does not repeat it."""
 
     hook: bool = True
+    block: bool = False
     prio: int | None = None
     protocol: int = 0
     chain: int | None = None
@@ -64,49 +69,45 @@ def show(
 
 
 def answer_show(command: FilterShow, entries: Iterable[Shown]) -> str:
-    """What tc prints for ``command`` when there are ``entries``."""
+    """What tc prints for ``command`` when there are ``entries``, in their order."""
     asked = (entry for entry in entries if _is_asked(command, entry))
-    known = _Known(True, command.prio, command.protocol, command.chain)
-    answer = _new_answer(command.options)
-    ordered = sorted(asked, key=lambda entry: (entry.chain, entry.prio, entry.handle))
-    for _, group in groupby(ordered, key=lambda entry: (entry.chain, entry.prio)):
+    known = _Known(
+        True, bool(command.block), command.prio, command.protocol, command.chain
+    )
+    answer = new_answer(command.options)
+    for _, group in groupby(asked, key=lambda entry: (entry.chain, entry.prio)):
         filters = list(group)
         with answer.object():
             _show_header(answer, filters[0], known)
             answer.newline()
         for entry in filters:
             _show_filter(answer, entry, known, command.options)
-    return _printed(answer, command.options)
+    return printed(answer, command.options)
 
 
 def answer_get(command: FilterGet, entry: Shown) -> str:
     """What tc prints for ``command`` when the filter is ``entry``."""
-    answer = _new_answer(command.options)
-    _show_filter(answer, entry, _Known(hook=False), command.options)
-    return _printed(answer, command.options)
+    answer = new_answer(command.options)
+    in_block = bool(command.block)
+    options = replace(command.options, brief=False)
+    _show_filter(answer, entry, _Known(in_block, in_block), options)
+    return printed(answer, command.options)
 
 
 def _is_asked(command: FilterShow, entry: Shown) -> bool:
     return (
-        entry.device == command.device
-        and entry.hook is command.hook
+        entry.hook is command.hook
         and command.chain in (None, entry.chain)
         and command.prio in (None, entry.prio)
         and command.protocol in (0, entry.protocol)
     )
 
 
-def _new_answer(options: Options) -> Answer:
-    return Answer("\\" if options.oneline else "\n")
-
-
-def _printed(answer: Answer, options: Options) -> str:
-    return answer.json(options.pretty) if options.json else answer.text
-
-
 def _show_header(answer: Answer, entry: Shown, known: _Known) -> None:
     answer.say("filter ")
-    if not known.hook:
+    if entry.block and not known.block:
+        answer.put("block", entry.block, f"block {entry.block} ")
+    elif not known.hook:
         hook = entry.hook.name.lower()
         answer.put(hook, True, f"{hook} ")
     if not known.protocol:
@@ -124,10 +125,10 @@ def _show_filter(answer: Answer, entry: Shown, known: _Known, options: Options) 
         _show_header(answer, entry, known)
         with answer.object("options"):
             answer.put("handle", entry.handle, f"handle {entry.handle:#x} ")
-            show_match(answer, entry.match)
+            show_match(answer, entry.match, options.brief)
             _show_flags(answer, entry)
             if entry.actions:
-                _show_actions(answer, entry, options.statistics)
+                show_actions(answer, entry.actions, entry.states, options)
         answer.newline()
 
 
@@ -144,42 +145,3 @@ def _show_flags(answer: Answer, entry: Shown) -> None:
 def _show_flag(answer: Answer, flag: str) -> None:
     answer.newline()
     answer.put(flag, True, f"  {flag}")
-
-
-def _show_actions(answer: Answer, entry: Shown, statistics: bool) -> None:
-    both = zip(entry.actions, entry.states, strict=True)
-    with answer.array("actions"):
-        for order, (action, state) in enumerate(both, 1):
-            with answer.object():
-                answer.newline()
-                answer.put("order", order, f"\taction order {order}: ")
-                _show_action(answer, action, state, entry, statistics)
-
-
-def _show_action(
-    answer: Answer,
-    action: Action,
-    state: ActionState,
-    entry: Shown,
-    statistics: bool,
-) -> None:
-    before_index = show_action(answer, action)
-    answer.newline()
-    answer.put("index", state.index, f"{before_index}index {state.index}")
-    answer.put("ref", state.ref, f" ref {state.ref}")
-    answer.put("bind", state.bind, f" bind {state.bind}")
-    if statistics:
-        show_times(answer, entry.times)
-    answer.newline()
-    if statistics:
-        show_stats(answer, state)
-    if entry.in_hw:
-        _show_used_hw_stats(answer)
-
-
-def _show_used_hw_stats(answer: Answer) -> None:
-    """mlx5 counts with a delay; the kernel says so once it is in hardware."""
-    answer.say("\tused_hw_stats")
-    with answer.array("used_hw_stats"):
-        answer.put(None, "delayed", " delayed")
-    answer.newline()

@@ -6,12 +6,13 @@ net/sched/cls_flower.c:fl_change, fl_validate_ct_state
 
 from __future__ import annotations
 
-from offload.actions import Action, Mirred, TunnelKeySet
-from offload.errors import KernelError
+from offload.cls_api import Change
+from offload.errors import KernelError, Unsupported
 from offload.flower import CtState, Key
 from offload.tc.actions import MAX_ACTIONS
 from offload.tc.command import (
-    Change,
+    ChainEdit,
+    ChainShow,
     Command,
     FilterAdd,
     FilterDel,
@@ -37,7 +38,9 @@ def validate(command: Command) -> None:
             _validate_place(command.hook, command.chain)
         case FilterGet():
             _validate_place(command.hook, command.chain)
-        case FilterShow():
+        case ChainEdit():
+            _validate_place(command.hook, command.chain)
+        case FilterShow() | ChainShow():
             _refuse((command.chain or 0) > MAX_CHAIN, BAD_CHAIN)
         case _:
             pass
@@ -71,26 +74,16 @@ def _validate_place(hook: Hook, chain: int | None) -> None:
 
 def _validate_add(command: FilterAdd) -> None:
     _refuse(not command.prio and command.change is Change.CHANGE, NO_PRIO)
+    if not command.protocol:  # tc then asks for EtherType 0, which no packet has
+        raise Unsupported("filter change: say the protocol")
     _validate_place(command.hook, command.chain)
     if command.skip_sw and command.skip_hw:
         raise KernelError()
     too_many = f"Only support up to {MAX_ACTIONS} actions per filter"
     _refuse(len(command.actions) > MAX_ACTIONS, too_many)
-    for action in command.actions:
-        _validate_action(action)
     state = command.match.get(Key.CT_STATE)
     if state is not None:
         validate_ct_state(CtState(state.value & state.mask))
-
-
-def _validate_action(action: Action) -> None:
-    match action:
-        case TunnelKeySet() if action.src.version != action.dst.version:
-            raise KernelError("Missing either ipv4 or ipv6 src and dst")
-        case Mirred(dev=""):
-            raise KernelError("act_mirred: Specified device does not exist")
-        case _:
-            pass
 
 
 def validate_ct_state(state: CtState) -> None:

@@ -180,6 +180,17 @@ def test_show_takes_one_prio_or_protocol(hv1: Any) -> None:
         assert [each["eth_type"] for each in keys] == types
 
 
+def test_qdiscs_are_the_systems_and_the_testbeds(hv1: Any) -> None:
+    """Devices have a clsact from the start; the tunnel is no device of the system."""
+    clsact = "qdisc clsact ffff: parent ffff:fff1 \n"
+    system = system_says(hv1, "tc qdisc show dev ens1f0_0").stdout
+    said = typed(hv1, "tc qdisc show dev ens1f0_0")
+    assert said == Said(0, system + clsact, "")
+    assert typed(hv1, "tc qdisc show dev vxlan0") == Said(0, clsact, "")
+    both = json.loads(typed(hv1, "tc -j qdisc show dev ens1f0_0").stdout)
+    assert [each["kind"] for each in both] == ["noqueue", "clsact"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -187,7 +198,7 @@ def test_show_takes_one_prio_or_protocol(hv1: Any) -> None:
         "tc filter show dev nosuch ingress",
         "tc filtre show dev ens1f0_0 ingress",
         "tc -V",
-        "tc qdisc show dev ens1f0_0",
+        "tc qdisc show dev ens1f0_0 root",
     ],
 )
 def test_what_is_not_the_testbeds_is_the_systems(hv1: Any, line: str) -> None:

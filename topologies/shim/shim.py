@@ -86,6 +86,15 @@ def say(descriptor: int, words: str) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def system_tool(name: str) -> str:
+    """Return the path of the system's tool of this name."""
+    for place in os.environ.get("PATH", "/usr/sbin:/usr/bin").split(":"):
+        tool = os.path.join(place, name)
+        if os.access(tool, os.X_OK) and not os.path.samefile(tool, __file__):
+            return tool
+    raise Failed(127, f"{name}: the system has no {name}")
+
+
 def run_system_tool(argv: list[str], stdin: bytes | None) -> NoReturn:
     """Become the system's tool of this name."""
     if stdin is not None and batch_file(argv) == "-":
@@ -93,11 +102,30 @@ def run_system_tool(argv: list[str], stdin: bytes | None) -> NoReturn:
         os.write(copy, stdin)
         os.lseek(copy, 0, os.SEEK_SET)
         os.dup2(copy, 0)
-    for place in os.environ.get("PATH", "/usr/sbin:/usr/bin").split(":"):
-        tool = os.path.join(place, argv[0])
-        if os.access(tool, os.X_OK) and not os.path.samefile(tool, __file__):
-            os.execv(tool, argv)
-    raise Failed(127, f"{argv[0]}: the system has no {argv[0]}")
+    os.execv(system_tool(argv[0]), argv)
+
+
+def system_says(argv: list[str]) -> str:
+    """Return what the system's tool prints; nothing if it cannot."""
+    import subprocess  # takes as long as all else here, and is seldom needed
+
+    done = subprocess.run(
+        argv,
+        executable=system_tool(argv[0]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    return text(done.stdout) if done.returncode == 0 else ""
+
+
+def both(system: str, ours: str) -> str:
+    """Put two answers together: lines of text, or two JSON arrays in one."""
+    if not ours.startswith("["):
+        return system + ours
+    found = [array.strip()[1:-1].strip() for array in (system, ours)]
+    inside = ",".join(array for array in found if array)
+    pretty = ours.startswith("[ ")
+    return f"[ {inside} ]\n" if pretty and inside else f"[{inside}]\n"
 
 
 def run(argv: list[str]) -> int:
@@ -123,7 +151,8 @@ def run(argv: list[str]) -> int:
         raise Failed(
             code, f"{argv[0]}: {answer.get('error', 'the controller refused')}"
         )
-    say(1, answer.get("stdout") or "")
+    stdout = answer.get("stdout") or ""
+    say(1, both(system_says(argv), stdout) if answer.get("beside") else stdout)
     say(2, answer.get("stderr") or "")
     return int(answer["code"])
 

@@ -30,6 +30,7 @@ from controller.rules import (
     OfferAgain,
     Owner,
     RestoreConnection,
+    Rule,
 )
 from offload.conntrack import FlowTuple, TrackedPacket
 from offload.flow_table import FlowEntry
@@ -196,6 +197,29 @@ class Bed:
         answer = self.tc(f"-s -j filter show dev {device} ingress")
         assert answer.code == 0, answer.stderr
         return [each for each in json.loads(answer.stdout) if "options" in each]
+
+    def shown_actions(self, device: str = REP0) -> list[dict[str, Any]]:
+        """The actions of all filters, as ``tc -s -j filter show`` has them."""
+        found = (each["options"].get("actions", []) for each in self.filters(device))
+        return [action for actions in found for action in actions]
+
+    def packets(self, device: str = REP0) -> list[int]:
+        """What the first action of each filter has counted, in both halves."""
+        options = (each["options"] for each in self.filters(device))
+        return [each["actions"][0]["stats"]["packets"] for each in options]
+
+    def rules_of_filters(self) -> list[Rule]:
+        """The switch's rules that are there for filters."""
+        rules = (standing.flow_mod.rule for standing in self.table.standing.values())
+        return [rule for rule in rules if rule.owner in (Owner.FILTER, Owner.PUNT)]
+
+    def everything(self) -> tuple[list[str], set[str]]:
+        """What tc shows, and the switch's rules without their cookies."""
+        shows = [f"filter show dev {device} ingress" for device in PORTS]
+        shows += [f"actions ls action {kind}" for kind in ("ct", "mirred", "gact")]
+        rules = (standing.flow_mod.rule for standing in self.table.standing.values())
+        said = [self.tc(show).stdout for show in shows]
+        return said, {f"{rule.place} {rule.actions}" for rule in rules}
 
     def send(self, packet: Packet) -> Walk:
         """Let a packet in, and act_ct see what was copied of it."""

@@ -39,6 +39,7 @@ from tests.unit.controller import read_back
 from tests.unit.controller.read_back import FlowMod
 
 ADD, DELETE, DELETE_STRICT = 0, 3, 4
+RESET_COUNTS = 4
 _DEFAULT_BYTES = 1000
 
 _INNER_VLAN = "inner_vlan"
@@ -242,10 +243,10 @@ class FakeTable:
         return Counter(each.flow_mod.rule.owner for each in self.standing.values())
 
     def _add(self, flow_mod: FlowMod) -> None:
-        """One in its place is replaced, and its counters go on."""
+        """One in its place is replaced, and its counters go on if not reset."""
         new, place = Standing(flow_mod), _place(flow_mod.rule)
         before = self.standing.get(place)
-        if before is not None:
+        if before is not None and not flow_mod.flags & RESET_COUNTS:
             new.packets, new.bytes = before.packets, before.bytes
         self.standing[place] = new
 

@@ -32,7 +32,7 @@ def prepared(line: str, classifier: Classifier | None = None) -> Filter:
     return (classifier or Classifier()).prepare(
         asked.device,
         asked.match,
-        asked.actions,
+        tuple(each.action for each in asked.actions),
         chain=asked.chain or 0,
         prio=asked.prio or 0,
         handle=asked.handle or 0,

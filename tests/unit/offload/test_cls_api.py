@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offload.actions import DROP, Action, Ct, Gact
-from offload.cls_api import FIRST_AUTO_PRIO, Classifier, Filter
+from offload.actions import DROP, Action, Control, Ct, Gact, Verb
+from offload.cls_api import FIRST_AUTO_PRIO, Change, Classifier, Filter
 from offload.errors import KernelError
 from offload.flower import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Key, KeyMatch, Match
 
@@ -157,7 +157,7 @@ def test_a_mask_is_there_as_long_as_a_filter_has_it() -> None:
     assert block.has_mask(one)
     block.remove(two)
     assert not block.has_mask(one) and not block.chains
-    assert block.protocol_of(0, 1) is None
+    assert block.priority(0, 1) is None
 
 
 def test_the_last_of_a_prio_takes_it_along() -> None:
@@ -165,19 +165,106 @@ def test_the_last_of_a_prio_takes_it_along() -> None:
     block = classifier.block(DEV)
     one, two = add(classifier, prio=1), add(classifier, prio=2)
     block.remove(one)
-    assert block.protocol_of(0, 1) is None and block.protocol_of(0, 2) == ETH_P_IP
+    assert block.priority(0, 1) is None
+    assert block.chains[0].prios[2].protocol == ETH_P_IP
     add(classifier, Match(ETH_P_IPV6), prio=1)
     assert two in list(block)
 
 
-def test_listed_by_chain_then_prio_then_handle() -> None:
+def test_chains_are_listed_as_they_were_made() -> None:
+    """One that actions lead to is made by them; prios and handles are in order."""
     classifier = Classifier()
-    places = [(2, 1), (0, 5), (0, 2), (1, 1)]
-    for chain, prio in places:
+    goto = (Gact(Control(Verb.GOTO_CHAIN, 7)),)
+    classifier.block(DEV).insert(classifier.prepare(DEV, ip(9), goto, chain=2, prio=1))
+    for chain, prio in [(0, 5), (7, 1), (0, 2)]:
         add(classifier, ip(2), chain=chain, prio=prio)
         add(classifier, ip(1), chain=chain, prio=prio)
     listed = [(f.chain, f.prio, f.handle) for f in classifier.block(DEV)]
-    assert listed == [(*place, at) for place in sorted(places) for at in (1, 2)]
+    places = [(7, 1), (0, 2), (0, 5)]
+    assert listed == [(2, 1, 1), *((*place, at) for place in places for at in (1, 2))]
+
+
+def test_a_chain_that_actions_lead_to_is_not_there_for_users() -> None:
+    classifier = Classifier()
+    block = classifier.block(DEV)
+    goto = (Gact(Control(Verb.GOTO_CHAIN, 7)),)
+    filter_ = classifier.prepare(DEV, ip(1), goto, prio=1)
+    block.insert(filter_)
+    with refused("Cannot find specified filter chain"):
+        classifier.find_chain(DEV, 7)
+    with refused(NO_SUCH_PRIO):
+        classifier.find(DEV, 7, 1, None, 0)
+    classifier.add_chain(DEV, 7)
+    assert not list(classifier.find_chain(DEV, 7))
+    with refused("Filter chain already exists"):
+        classifier.add_chain(DEV, 7)
+    classifier.delete_chain(DEV, 7)
+    assert 7 in block.chains, "actions still lead there"
+    block.remove(filter_)
+    assert not block.chains
+
+
+def test_a_chain_that_was_added_stays_without_filters() -> None:
+    classifier = Classifier()
+    classifier.add_chain(DEV, 3)
+    filter_ = add(classifier, chain=3)
+    classifier.block(DEV).remove(filter_)
+    assert classifier.to_delete(DEV, chain=3) == []
+    assert not classifier.find_chain(DEV, 3).prios
+    classifier.delete_chain(DEV, 3)
+    classifier.delete_chain(DEV, 3)
+    assert not classifier.block(DEV).chains
+    classifier.add_chain(DEV, 3)
+    classifier.forget_chains(DEV)
+    assert not classifier.block(DEV).chains
+
+
+def replaced(classifier: Classifier, match: Match, **where: Any) -> Filter:
+    where.setdefault("change", Change.REPLACE)
+    new = classifier.prepare(DEV, match, DROPS, prio=1, **where)
+    old = classifier.block(DEV).get(new.chain, new.prio, new.handle)
+    assert old is not None
+    classifier.block(DEV).replace(old, new)
+    return new
+
+
+def test_a_filter_is_replaced_in_its_place() -> None:
+    classifier = Classifier()
+    add(classifier, ip(1), prio=1, handle=1)
+    other = add(classifier, ip(2), prio=1, handle=2)
+    new = replaced(classifier, ip(3), handle=1)
+    assert list(classifier.block(DEV)) == [new, other]
+    changed = replaced(classifier, ip(3), handle=1, change=Change.CHANGE)
+    assert changed.match == new.match and changed.id > new.id
+    add(classifier, ip(1), prio=1)
+
+
+def test_what_cannot_be_replaced_or_changed() -> None:
+    classifier = Classifier()
+    add(classifier, ip(1), prio=1, handle=1)
+    add(classifier, ip(2), prio=1, handle=2)
+    with refused("Invalid argument"):  # another mask
+        replaced(classifier, ip(1, mask=0xFF00), handle=1)
+    with refused("File exists"):  # another filter's match
+        replaced(classifier, ip(2), handle=1)
+    with refused("File exists"):  # no handle: a new filter
+        replaced(classifier, ip(2))
+    nothing = "Need both RTM_NEWTFILTER and NLM_F_CREATE to create a new filter"
+    for chain, handle in ((0, 9), (0, 0), (9, 1)):
+        with refused(nothing):
+            replaced(
+                classifier, ip(3), change=Change.CHANGE, chain=chain, handle=handle
+            )
+    with refused(NO_SUCH_PRIO):
+        replaced(classifier, Match(ETH_P_ARP), handle=1)
+
+
+def test_a_copy_stands_at_another_device() -> None:
+    classifier = Classifier()
+    filter_ = add(classifier, prio=1)
+    copy = classifier.copied(filter_, "ens1f0_1")
+    assert (copy.device, copy.match) == ("ens1f0_1", filter_.match)
+    assert copy.id > filter_.id
 
 
 def test_devices_do_not_meet() -> None:
@@ -186,30 +273,9 @@ def test_devices_do_not_meet() -> None:
     assert not list(classifier.block("ens1f0_1"))
 
 
-def test_actions_are_numbered_by_kind() -> None:
-    classifier = Classifier()
-    actions = (Ct(), Gact(DROP), Ct(commit=True))
-    first = classifier.prepare(DEV, ip(1), actions)
-    second = classifier.prepare(DEV, ip(1), DROPS)
-    assert (first.action_indexes, second.action_indexes) == ((1, 1, 2), (2,))
-    assert second.id > first.id
-
-
 def test_zones_are_those_looked_up() -> None:
     actions = (Ct(clear=True), Ct(zone=3), Gact(DROP), Ct(zone=3, commit=True))
     assert Classifier().prepare(DEV, ip(1), actions).zones == (3, 3)
-
-
-def test_select() -> None:
-    classifier = Classifier()
-    one = add(classifier, ip(1), prio=1)
-    two = add(classifier, ip(2), prio=1)
-    other = add(classifier, Match(ETH_P_IPV6), prio=2, chain=1)
-    assert classifier.select(DEV) == [one, two, other]
-    assert classifier.select(DEV, chain=0) == [one, two]
-    assert classifier.select(DEV, prio=2) == [other]
-    assert classifier.select(DEV, handle=2) == [two]
-    assert classifier.select(DEV, protocol=ETH_P_IPV6) == [other]
 
 
 def test_delete_a_chain_a_prio_or_one() -> None:
@@ -241,5 +307,5 @@ def test_what_cannot_be_deleted() -> None:
         classifier.to_delete(DEV, prio=1, handle=2)
     with refused("Cannot find specified filter chain"):
         classifier.to_delete(DEV, prio=1, chain=9)
-    with refused(NO_SUCH_PRIO):
+    with refused("Cannot find specified filter chain"):
         classifier.to_delete("ens1f0_1", prio=1)

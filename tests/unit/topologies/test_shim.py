@@ -148,3 +148,36 @@ def test_bytes_that_are_no_text(tools: Path) -> None:
 
 def test_it_can_be_run(tools: Path) -> None:
     assert SHIM.stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize(
+    ("system", "ours", "both"),
+    [
+        ("a\n", "b\n", "a\nb\n"),
+        ("", "b\n", "b\n"),
+        ('[{"a":1}]\n', '[{"b":2}]\n', '[{"a":1},{"b":2}]\n'),
+        ("[]\n", '[{"b":2}]\n', '[{"b":2}]\n'),
+        ("", "[]\n", "[]\n"),
+        ("[ {} ]\n", "[ {} ]\n", "[ {},{} ]\n"),
+        ("[ ]\n", "[ ]\n", "[]\n"),
+    ],
+)
+def test_two_answers_in_one(system: str, ours: str, both: str) -> None:
+    assert shim.both(system, ours) == both
+
+
+def test_the_systems_tool_answers_first_where_both_know_something(
+    tools: Path,
+) -> None:
+    answer = {"code": 0, "stdout": "ours\n", "stderr": "", "beside": True}
+    (tools / "system" / "tc").write_text('#!/bin/sh\necho "system $*"\n')
+    with controller(tools / "s", answer):
+        done = call(tools, "tc", "qdisc", "show")
+    assert (done.returncode, done.stdout) == (0, b"system qdisc show\nours\n")
+
+
+def test_a_systems_tool_that_fails_says_nothing_there(tools: Path) -> None:
+    answer = {"code": 0, "stdout": "ours\n", "stderr": "", "beside": True}
+    with controller(tools / "s", answer):
+        done = call(tools, "tc", "qdisc", "show", "dev", "vxlan0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"ours\n", b"")

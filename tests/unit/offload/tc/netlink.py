@@ -12,8 +12,33 @@ import struct
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 
-from offload.actions import Action, Ct, Gact, Mirred, NatKind, TunnelKeySet, Verb
-from offload.flower import ETH_P_ALL, ETH_P_IP, Key, KeyMatch
+from offload.act_api import ANY_STATS
+from offload.actions import (
+    MARK_MASK,
+    Action,
+    Csum,
+    Ct,
+    Gact,
+    Header,
+    Mirred,
+    NatKind,
+    Pedit,
+    Skbedit,
+    TunnelKeySet,
+    Verb,
+    Vlan,
+    VlanModify,
+    VlanPop,
+    VlanPush,
+)
+from offload.flower import (
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_ALL,
+    ETH_P_IP,
+    Key,
+    KeyMatch,
+)
 from offload.tc import Counters, Shown
 from offload.tc.stats import ActionState
 
@@ -21,6 +46,20 @@ RTM_NEWTFILTER = 44
 LOOPBACK = 1
 
 _KEYS = {
+    Key.VLAN_ID: (23, None),
+    Key.VLAN_PRIO: (24, None),
+    Key.VLAN_ETHTYPE: (25, None),
+    Key.CVLAN_ETHTYPE: (79, None),
+    Key.CVLAN_ID: (77, None),
+    Key.CVLAN_PRIO: (78, None),
+    Key.ARP_SIP: (57, 58),
+    Key.ARP_TIP: (59, 60),
+    Key.ARP_OP: (61, 62),
+    Key.ARP_SHA: (63, 64),
+    Key.ARP_THA: (65, 66),
+    Key.ENC_TOS: (80, 81),
+    Key.ENC_TTL: (82, 83),
+    Key.IP_FLAGS: (47, 48),
     Key.DST_MAC: (4, 5),
     Key.SRC_MAC: (6, 7),
     Key.IP_PROTO: (9, None),
@@ -42,7 +81,14 @@ _KEYS = {
     Key.CT_MARK: (95, 96),
     Key.CT_LABEL: (97, 98),
 }
-_LITTLE = (Key.CT_STATE, Key.CT_ZONE, Key.CT_MARK, Key.CT_LABEL)
+_LITTLE = (
+    *(Key.CT_STATE, Key.CT_ZONE, Key.CT_MARK, Key.CT_LABEL),
+    *(Key.VLAN_ID, Key.CVLAN_ID),
+)
+_SIZES = {Key.CT_STATE: 2, Key.IP_FLAGS: 4}
+_RANGES = {Key.SRC_PORT: (87, 88), Key.DST_PORT: (89, 90)}
+_HEADERS = {Header.NETWORK: 0, Header.ETH: 1, Header.IP4: 2, Header.IP6: 3}
+_HEADERS |= {Header.TCP: 4, Header.UDP: 5}
 _PORTS = {6: ((18, 35), (19, 36)), 17: ((20, 37), (21, 38)), 132: ((41, 39), (42, 40))}
 _ICMP = {True: ((51, 52), (49, 50)), False: ((55, 56), (53, 54))}
 
@@ -92,15 +138,20 @@ def _message(entry: Shown, handle: int, options: bytes) -> bytes:
 def _options(entry: Shown) -> Iterable[bytes]:
     for asked in entry.match.keys:
         yield from _key(entry, asked)
-    if entry.match.protocol != ETH_P_ALL:
-        yield attr(8, be16(entry.match.protocol))
+    for each in entry.match.ranges:
+        low, high = _RANGES[each.key]
+        yield attr(low, be16(each.low)) + attr(high, be16(each.high))
+    if entry.match.indev:
+        yield attr(2, entry.match.indev.encode() + b"\0")
+    if entry.match.eth_type not in (ETH_P_ALL, ETH_P_8021Q, ETH_P_8021AD):
+        yield attr(8, be16(entry.match.eth_type))
     flags = entry.skip_hw | entry.skip_sw << 1
     yield attr(22, u32(flags | (4 if entry.in_hw else 8)))
     if entry.in_hw:
         yield attr(86, u32(entry.in_hw_count))
     both = enumerate(zip(entry.actions, entry.states, strict=True), 1)
     if entry.actions:
-        yield nest(3, (_action(n, a, s, entry) for n, (a, s) in both))
+        yield nest(3, (_action(n, a, s) for n, (a, s) in both))
 
 
 def _key(entry: Shown, asked: KeyMatch) -> Iterable[bytes]:
@@ -108,10 +159,10 @@ def _key(entry: Shown, asked: KeyMatch) -> Iterable[bytes]:
     table = dict(_KEYS)
     if proto and proto.value in _PORTS:
         table[Key.SRC_PORT], table[Key.DST_PORT] = _PORTS[proto.value]
-    icmp = _ICMP[entry.match.protocol == ETH_P_IP]
+    icmp = _ICMP[entry.match.eth_type == ETH_P_IP]
     table[Key.ICMP_TYPE], table[Key.ICMP_CODE] = icmp
     value_attr, mask_attr = table[asked.key]
-    size = 2 if asked.key is Key.CT_STATE else (asked.key.bits + 7) // 8
+    size = _SIZES.get(asked.key, (asked.key.bits + 7) // 8)
     order = "little" if asked.key in _LITTLE else "big"
     yield attr(value_attr, asked.value.to_bytes(size, order))  # type: ignore[arg-type]
     if mask_attr is not None:
@@ -119,18 +170,17 @@ def _key(entry: Shown, asked: KeyMatch) -> Iterable[bytes]:
         yield attr(mask_attr, mask)
 
 
-def _action(number: int, action: Action, state: ActionState, entry: Shown) -> bytes:
-    kind, options = _action_options(action, state, entry)
-    hw_stats = attr(9, struct.pack("II", 2, 3)) if entry.in_hw else b""
-    return nest(
-        number,
-        (
-            attr(1, kind.encode() + b"\0"),
-            nest(2, options),
-            nest(4, _stats(state)),
-            hw_stats,
-        ),
-    )
+def _action(number: int, action: Action, state: ActionState) -> bytes:
+    kind, options = _action_options(action, state)
+    labels = [
+        attr(6, state.cookie) if state.cookie else b"",
+        attr(7, struct.pack("II", 1, 1)) if state.no_percpu else b"",
+        attr(9, struct.pack("II", 2, 3)) if state.used_hw_stats else b"",
+    ]
+    if state.hw_stats != ANY_STATS:
+        labels.append(attr(8, struct.pack("II", state.hw_stats.value, 3)))
+    described = (attr(1, kind.encode() + b"\0"), nest(2, options))
+    return nest(number, (*described, nest(4, _stats(state)), *labels))
 
 
 def _stats(state: ActionState) -> Iterable[bytes]:
@@ -145,20 +195,18 @@ def _counters(counters: Counters) -> bytes:
 
 def _generic(state: ActionState, action: Action) -> bytes:
     control = action.control
-    verb = control.verb.value | control.chain
+    verb = control.verb.value | control.chain | control.skip
     return struct.pack("IIiii", state.index, 0, verb, state.ref, state.bind)
 
 
-def _times(entry: Shown) -> bytes:
-    times = entry.times
+def _times(state: ActionState) -> bytes:
+    times = state.times
     seconds = (times.installed_s, times.used_s, 0, times.firstused_s or 0)
     return struct.pack("QQQQ", *(int(s * 100) for s in seconds))
 
 
-def _action_options(
-    action: Action, state: ActionState, entry: Shown
-) -> tuple[str, list[bytes]]:
-    generic, times = _generic(state, action), _times(entry)
+def _action_options(action: Action, state: ActionState) -> tuple[str, list[bytes]]:
+    generic, times = _generic(state, action), _times(state)
     match action:
         case Ct():
             return "ct", [attr(1, generic), attr(2, times), *_ct(action)]
@@ -169,12 +217,58 @@ def _action_options(
             eaction = which.get((action.redirect, action.egress), 4)
             parms = generic + struct.pack("iI", eaction, LOOPBACK)
             return "mirred", [attr(2, parms), attr(1, times)]
+        case Pedit():
+            return "pedit", [*_pedit(action, generic), attr(1, times)]
+        case Csum():
+            parms = generic + u32(action.checksums.value)
+            return "csum", [attr(1, parms), attr(2, times)]
+        case Skbedit():
+            return "skbedit", [attr(2, generic), attr(1, times), *_skbedit(action)]
+        case VlanPop() | VlanPush() | VlanModify():
+            return "vlan", [*_vlan(action, generic), attr(1, times)]
         case TunnelKeySet():
             parms = generic + struct.pack("i", 1)
             return "tunnel_key", [attr(2, parms), attr(1, times), *_tunnel(action)]
         case _:
             parms = generic + struct.pack("i", 2)
             return "tunnel_key", [attr(2, parms), attr(1, times)]
+
+
+def _pedit(action: Pedit, generic: bytes) -> Iterable[bytes]:
+    keys = b"".join(
+        struct.pack(">II", munge.keep, munge.value)
+        + struct.pack("IIII", munge.offset, 0, 0, 0)
+        for munge in action.munges
+    )
+    sel = generic + struct.pack("BBxx", len(action.munges), 0) + keys
+    yield attr(4 if action.extended else 2, sel)
+    if action.extended:
+        headers = ((_HEADERS[m.header], m.add) for m in action.munges)
+        yield nest(5, (nest(6, (attr(1, u16(h)), attr(2, u16(a)))) for h, a in headers))
+
+
+def _skbedit(action: Skbedit) -> Iterable[bytes]:
+    if action.priority is not None:
+        yield attr(3, u32(action.priority))
+    if action.queue_mapping is not None:
+        yield attr(4, u16(action.queue_mapping))
+    if action.mark is not None:
+        yield attr(5, u32(action.mark.value))
+        if action.mark.mask != MARK_MASK:
+            yield attr(8, u32(action.mark.mask))
+    if action.ptype is not None:
+        yield attr(7, u16(action.ptype))
+    if action.inherit_dsfield:
+        yield attr(9, struct.pack("Q", 0x20))
+
+
+def _vlan(action: Vlan, generic: bytes) -> Iterable[bytes]:
+    modes = {VlanPop: 1, VlanPush: 2, VlanModify: 3}
+    yield attr(2, generic + u32(modes[type(action)]))
+    if not isinstance(action, VlanPop):
+        yield attr(3, u16(action.vlan_id)) + attr(4, be16(action.protocol))
+        if action.priority is not None:
+            yield attr(6, bytes([action.priority]))
 
 
 def _tunnel(action: TunnelKeySet) -> Iterable[bytes]:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import pytest
 
+from offload.act_api import DISABLED_STATS, HwStats, Request
 from offload.actions import (
     DROP,
     PASS,
     PIPE,
     STOLEN,
     Action,
+    Checksums,
     Control,
+    Csum,
     Ct,
     Gact,
+    Header,
     Masked,
     Mirred,
+    Munge,
     Nat,
     NatKind,
+    Pedit,
+    Skbedit,
     TunnelKeySet,
     TunnelKeyUnset,
     Verb,
+    VlanModify,
+    VlanPop,
+    VlanPush,
 )
 from offload.errors import KernelError, Unsupported
 from offload.flower import (
@@ -32,6 +43,7 @@ from offload.flower import (
     Key,
     KeyMatch,
     Match,
+    PortRange,
 )
 from offload.tc import (
     Change,
@@ -68,7 +80,15 @@ def keys(words: str, protocol: str = "ip") -> tuple[KeyMatch, ...]:
 
 
 def actions(words: str) -> tuple[Action, ...]:
+    return values_of(requests(words))
+
+
+def requests(words: str) -> tuple[Request, ...]:
     return added(f"filter add dev d ingress flower action {words}").actions
+
+
+def values_of(requests: tuple[Request, ...]) -> tuple[Action, ...]:
+    return tuple(each.action for each in requests)
 
 
 def test_the_cover_letters_first_filter() -> None:
@@ -87,7 +107,7 @@ def test_the_cover_letters_first_filter() -> None:
                 KeyMatch(Key.CT_STATE, 0, 8),
             ),
         ),
-        actions=(Ct(), Gact(GOTO_2)),
+        actions=(Request(Ct()), Request(Gact(GOTO_2))),
     )
 
 
@@ -98,7 +118,7 @@ def test_the_cover_letters_second_filter() -> None:
     )
     assert filter_.chain == 2
     assert filter_.match == Match(ETH_P_IP, (KeyMatch(Key.CT_STATE, 9, 9),))
-    assert filter_.actions == (Ct(commit=True), *TO_VXLAN)
+    assert values_of(filter_.actions) == (Ct(commit=True), *TO_VXLAN)
 
 
 def test_the_cover_letters_third_filter() -> None:
@@ -107,7 +127,7 @@ def test_the_cover_letters_third_filter() -> None:
         f"ct_state +trk+est {TO_VXLAN_WORDS}"
     )
     assert filter_.match == Match(ETH_P_IP, (KeyMatch(Key.CT_STATE, 10, 10),))
-    assert filter_.actions == TO_VXLAN
+    assert values_of(filter_.actions) == TO_VXLAN
 
 
 @pytest.mark.parametrize(
@@ -168,7 +188,7 @@ def test_the_cover_letters_third_filter() -> None:
         ),
         ("filter", Foreign("filter")),
         ("filter show", Foreign("filter")),
-        ("filter show block 7", Foreign("filter")),
+        ("filter show block 7", FilterShow("", block=7)),
         ("filter show dev other help", Foreign("filter", "other")),
         ("filter show dev other ingress", Foreign("filter", "other")),
         ("filter add dev other ingress u32 foo", Foreign("filter", "other")),
@@ -176,7 +196,7 @@ def test_the_cover_letters_third_filter() -> None:
             "filter get dev other ingress proto ip pref 1 u32 foo",
             Foreign("filter", "other"),
         ),
-        ("filter add block 7 flower", Foreign("filter")),
+        ("filter add block 7 flower", FilterAdd("", block=7)),
     ],
 )
 def test_commands(line: str, command: object) -> None:
@@ -355,29 +375,21 @@ def test_the_actions_end_at_a_class(word: str) -> None:
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        ("vlan_id 5", "vlan_id"),
-        ("arp_op request", "arp_op"),
         ("gtp_opts 1", "gtp_opts"),
-        ("ip_flags frag", "ip_flags"),
+        ("num_of_vlans 1", "num_of_vlans"),
+        ("classid 1:1", "classid"),
+        ("hw_tc 1", "hw_tc"),
+        ("mpls_label 1", "mpls_label"),
+        ("geneve_opts 1", "geneve_opts"),
+        ("action police rate 1", "action police"),
+        ("action vlan pop_eth", "vlan pop_eth"),
+        ("action vlan push_eth", "vlan push_eth"),
+        ("action pedit munge offset 0 u8 at 1 0 0 set 1", "pedit at"),
         ("src_ip any", "address any"),
         ("src_ip default/8", "address default/8"),
-        ("ip_proto tcp dst_port 80-90", "dst_port range"),
-        ("action pedit ex munge ip ttl set 5", "action pedit"),
-        ("action skbedit mark 1", "action skbedit"),
-        ("action jump 3", "jump"),
-        ("action ct index 3", "ct index"),
         ("action ct helper ftp", "ct helper"),
-        ("action ct cookie 00", "action cookie"),
-        ("action ct hw_stats delayed", "action hw_stats"),
-        ("action drop skip_sw", "action skip_sw"),
-        ("action drop index 3", "gact index"),
-        ("action gact index 3", "gact index"),
         ("action drop random determ drop 5", "gact random"),
-        ("action tunnel_key unset index 3", "tunnel_key index"),
         ("action tunnel_key set geneve_opts 1", "tunnel_key geneve_opts"),
-        ("action mirred index 3", "mirred index"),
-        ("action mirred egress redirect index 3", "mirred index"),
-        ("action mirred egress redirect dev lo index 3", "mirred index"),
         ("action ct commit nat src addr any pipe", "address any"),
     ],
 )
@@ -394,7 +406,6 @@ def test_what_the_testbed_lacks_has_one_clear_line(words: str, name: str) -> Non
         "filter add dev d ingress u32 match",
         "filter add dev d ingress estimator 1s 2s flower",
         "filter add dev d parent 1:2 flower",
-        "-br filter show dev d ingress",
     ],
 )
 def test_what_the_testbed_lacks_beside_keys_and_actions(line: str) -> None:
@@ -426,4 +437,180 @@ def test_what_only_the_kernel_refuses(line: str, extack: str) -> None:
 
 def test_protocol_all_is_the_default() -> None:
     assert added("filter add dev d ingress flower").match == Match(ETH_P_ALL)
-    assert added("filter change dev d ingress prio 1 flower").match == Match(ETH_P_ALL)
+
+
+@pytest.mark.parametrize(
+    ("words", "index"),
+    [
+        ("ct index 3", 3),
+        ("ct zone 1 index 010 drop", 10),
+        ("drop index 3", 3),
+        ("gact index 3", 3),
+        ("index 3", 3),
+        ("tunnel_key unset index 3", 3),
+        ("tunnel_key index 3", 3),
+        ("mirred index 3", 3),
+        ("mirred index 3 drop", 3),
+        ("mirred egress index 3 redirect dev lo", 3),
+        ("mirred egress mirror dev lo pipe index 3", 3),
+        ("pedit index 3", 3),
+        ("pedit ex munge ip ttl set 1 pipe index 3", 3),
+        ("csum iph index 3", 3),
+        ("skbedit index 3", 3),
+        ("vlan pop index 3", 3),
+    ],
+)
+def test_an_action_may_be_named_by_its_index(words: str, index: int) -> None:
+    assert requests(words)[0].index == index
+
+
+def test_the_options_of_every_action() -> None:
+    words = "ct cookie 0aFF hw_stats imm no_percpu skip_hw skip_sw"
+    assert requests(words) == (
+        Request(
+            Ct(),
+            cookie=b"\x0a\xff",
+            hw_stats=HwStats.IMMEDIATE,
+            no_percpu=True,
+            skip_sw=True,
+            skip_hw=True,
+        ),
+    )
+    (disabled,) = requests("ct hw_stats dis")
+    assert disabled.hw_stats == DISABLED_STATS
+
+
+def test_a_cookie_is_kept_for_the_actions_behind_it() -> None:
+    found = requests("ct cookie aa action drop action pass cookie bb")
+    assert [each.cookie for each in found] == [b"\xaa", b"\xaa", b"\xbb"]
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("csum iph and tcp", Csum(Checksums.IPV4HDR | Checksums.TCP)),
+        ("csum ip4h + udp sctp pipe", Csum(Checksums(1 | 16 | 64), PIPE)),
+        ("csum iph csum udpl", Csum(Checksums.IPV4HDR | Checksums.UDPLITE)),
+        ("skbedit mark 5", Skbedit(Masked(5, 2**32 - 1))),
+        ("skbedit mark 5/0xf drop", Skbedit(Masked(5, 15), control=DROP)),
+        ("skbedit priority 1:2 ptype other", Skbedit(priority=0x10002, ptype=3)),
+        ("skbedit que 9 inherit", Skbedit(queue_mapping=9, inherit_dsfield=True)),
+        ("vlan pop", VlanPop()),
+        ("vlan pus id 5", VlanPush(5)),
+        ("vlan push id 0x5 prot 802.1ad prio 3", VlanPush(5, 0x88A8, 3)),
+        ("vlan modify id 5 pipe", VlanModify(5)),
+        ("vlan modify priority 7 id 5", VlanModify(5, priority=7)),
+        ("jump 3", Gact(Control(Verb.JUMP, skip=3))),
+    ],
+)
+def test_actions_that_change_a_packet(words: str, value: Action) -> None:
+    assert actions(words) == (value,)
+
+
+@pytest.mark.parametrize(
+    ("words", "munges"),
+    [
+        (
+            "eth dst set 1:2:3:4:5:6",
+            [("eth", 0, 0x01020304, 0), ("eth", 4, 0x05060000, 0xFFFF)],
+        ),
+        (
+            "eth src set 1:2:3:4:5:6",
+            [("eth", 4, 0x0102, 0xFFFF0000), ("eth", 8, 0x03040506, 0)],
+        ),
+        ("eth type set 0x800", [("eth", 12, 0x08000000, 0xFFFF)]),
+        ("ip dst set 1.2.3.4", [("ipv4", 16, 0x01020304, 0)]),
+        ("ip src set 1.2.3.0/24", [("ipv4", 12, 0x01020300, 0)]),
+        ("ip ttl set 5", [("ipv4", 8, 0x05000000, 0x00FFFFFF)]),
+        ("ip ttl add 3 retain 0xf", [("ipv4", 8, 0x03000000, 0xF0FFFFFF, True)]),
+        ("ip ttl decrement", [("ipv4", 8, 0xFF000000, 0x00FFFFFF, True)]),
+        ("ip ttl dec retain 15", [("ipv4", 8, 0x0F000000, 0xF0FFFFFF, True)]),
+        ("ip tos set 0x10 retain 0xfc", [("ipv4", 0, 0x100000, 0xFF03FFFF)]),
+        ("ip ds set 3", [("ipv4", 0, 0x30000, 0xFF00FFFF)]),
+        ("ip df set 0x40", [("ipv4", 4, 0x4000, 0xFFFFBFFF)]),
+        ("ip ttl invert", [("ipv4", 8, 0xFF000000, 0xFFFFFFFF)]),
+        ("ip ttl preserve", [("ipv4", 8, 0, 0xFFFFFFFF)]),
+        ("ip ttl clear", [("ipv4", 8, 0, 0x00FFFFFF)]),
+        ("ip6 hoplimit set 3", [("ipv6", 4, 3, 0xFFFFFF00)]),
+        ("ip6 flow_lbl set 5", [("ipv6", 0, 5, 0xFFF80000)]),
+        ("ip6 traffic_class set 0x12", [("ipv6", 0, 0x01200000, 0xF00FFFFF)]),
+        (
+            "ip6 src set 1::2",
+            [
+                ("ipv6", 8, 0x10000, 0),
+                ("ipv6", 12, 0, 0),
+                ("ipv6", 16, 0, 0),
+                ("ipv6", 20, 2, 0),
+            ],
+        ),
+        ("tcp dport set 80", [("tcp", 0, 80, 0xFFFF0000)]),
+        ("tcp flags set 2", [("tcp", 12, 0x20000, 0xFF00FFFF)]),
+        ("udp sport add 1", [("udp", 0, 0x10000, 0xFFFF, True)]),
+        ("offset 4 u32 set 3", [("network", 4, 3, 0)]),
+        ("offset -14 u16 set 5", [("network", -16, 5, 0xFFFF0000)]),
+        ("offset 3 u8 set 0x11 retain 0xf", [("network", 0, 1, 0xFFFFFFF0)]),
+    ],
+)
+def test_pedit_in_words_of_the_packet(
+    words: str, munges: list[tuple[Any, ...]]
+) -> None:
+    made = tuple(Munge(Header(header), *rest) for header, *rest in munges)
+    assert actions(f"pedit ex munge {words}") == (Pedit(made),)
+
+
+def test_pedit_in_its_old_form() -> None:
+    found = actions("pedit munge ip dport set 80 pipe")
+    keys = (Munge(Header.NETWORK, 20, 80, 0xFFFF0000),)
+    assert found == (Pedit(keys, extended=False, control=PIPE),)
+
+
+def test_two_pedits_in_one_are_one() -> None:
+    munge = "munge ip ttl set 1"
+    assert actions(f"pedit ex {munge} pedit {munge}") == actions(
+        f"pedit ex {munge} {munge}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "protocol", "match"),
+    [
+        ("vlan_id 5", "802.1q", (Key.VLAN_ID, 5, 0xFFF)),
+        ("vlan_prio 7", "802.1ad", (Key.VLAN_PRIO, 7, 7)),
+        ("vlan_ethtype ip", "802.1q", (Key.VLAN_ETHTYPE, 0x800, 0xFFFF)),
+        ("ip_flags frag", "ip", (Key.IP_FLAGS, 1, 1)),
+        ("ip_flags nofrag/firstfrag", "ip", (Key.IP_FLAGS, 2, 3)),
+        ("arp_op request", "arp", (Key.ARP_OP, 1, 255)),
+        ("arp_op 2/1", "arp", (Key.ARP_OP, 0, 1)),
+        ("arp_sip 1.2.3.4/8", "arp", (Key.ARP_SIP, 1 << 24, 0xFF << 24)),
+        ("arp_tha 1:2:3:4:5:6/8", "rarp", (Key.ARP_THA, 1 << 40, 0xFF << 40)),
+        ("enc_tos 4/0xfc", "ip", (Key.ENC_TOS, 4, 0xFC)),
+        ("enc_ttl 0x40", "ip", (Key.ENC_TTL, 64, 255)),
+    ],
+)
+def test_keys_of_tags_fragments_arp_and_tunnels(
+    words: str, protocol: str, match: tuple[Key, int, int]
+) -> None:
+    assert keys(words, protocol) == (KeyMatch(*match),)
+
+
+def test_behind_tags_are_the_keys_of_what_is_there() -> None:
+    words = "vlan_ethtype 802.1q cvlan_id 6 cvlan_ethtype ip ip_proto udp dst_port 5"
+    command = added(f"filter add dev d ingress proto 802.1ad flower {words}")
+    assert command.match.eth_type == ETH_P_IP
+    assert [each.key for each in command.match.keys][-2:] == [
+        Key.IP_PROTO,
+        Key.DST_PORT,
+    ]
+
+
+@pytest.mark.parametrize("words", ["arp_sha 1:2:3:4:5:6", "arp_tha 1:2:3:4:5:6"])
+def test_arp_keys_are_of_arp(words: str) -> None:
+    assert keys(words) == ()
+
+
+def test_ranges_and_a_device() -> None:
+    words = "indev lo ip_proto tcp src_port 9-10 dst_port 5 dst_port 80-90"
+    match = added(f"filter add dev d ingress proto ip flower {words}").match
+    low, high = PortRange(Key.DST_PORT, 80, 90), PortRange(Key.SRC_PORT, 9, 10)
+    assert (match.ranges, match.indev) == ((low, high), "lo")
+    assert match.get(Key.DST_PORT) == KeyMatch(Key.DST_PORT, 5, 65535)

@@ -91,14 +91,20 @@ def first() -> Shown:
         protocol=command.protocol,
         handle=1,
         match=command.match,
-        actions=command.actions,
+        actions=tuple(each.action for each in command.actions),
         states=(
-            ActionState(1, Counters(5, 300), Counters(7, 700), drops=3),
-            ActionState(2, Counters(5, 300)),
+            ActionState(
+                1,
+                Counters(5, 300),
+                Counters(7, 700),
+                drops=3,
+                times=Times(9, 2.5, 8),
+                used_hw_stats=True,
+            ),
+            ActionState(2, Counters(5, 300), used_hw_stats=True),
         ),
         skip_sw=command.skip_sw,
         in_hw=True,
-        times=Times(9, 2.5, 8),
     )
 
 
@@ -159,16 +165,16 @@ def test_oneline() -> None:
     assert answer_show(command, [plain()]).endswith("\\  eth_type arp\\  not_in_hw\\")
 
 
-def test_filters_are_listed_by_chain_prio_and_handle() -> None:
-    entries = [plain(2, 1), plain(0, 3, 2), plain(0, 3, 1), plain(0, 1)]
+def test_filters_are_listed_as_they_come_with_a_line_for_each_prio() -> None:
+    entries = [plain(2, 1), plain(0, 1), plain(0, 3, 1), plain(0, 3, 2)]
     listed = json.loads(show("ens1f0_0", entries, json=True))
     order = [
         (e["chain"], e["pref"], e.get("options", {}).get("handle")) for e in listed
     ]
     assert order == [
+        *((2, 1, None), (2, 1, 1)),
         *((0, 1, None), (0, 1, 1)),
         *((0, 3, None), (0, 3, 1), (0, 3, 2)),
-        *((2, 1, None), (2, 1, 1)),
     ]
 
 
@@ -187,9 +193,28 @@ def test_what_was_asked_for_is_not_repeated(command: FilterShow, heading: str) -
     assert sum(line.startswith("filter") for line in lines) == 2
 
 
-def test_another_device_or_hook_is_not_listed() -> None:
-    entries = [replace(plain(), device="x"), replace(plain(), hook=Hook.EGRESS)]
-    assert show("ens1f0_0", entries) == ""
+def test_another_hook_is_not_listed() -> None:
+    assert show("ens1f0_0", [replace(plain(), hook=Hook.EGRESS)]) == ""
+
+
+def test_a_shared_block_is_named_where_it_was_not_asked_for() -> None:
+    entry = replace(plain(), block=7)
+    assert show("ens1f0_0", [entry]).startswith("filter block 7 protocol arp ")
+    of_block = answer_show(FilterShow("", block=7), [entry])
+    assert of_block.startswith("filter protocol arp ")
+    get = FilterGet("", prio=3, protocol=ETH_P_ARP, handle=1, block=7)
+    assert answer_get(get, entry).startswith("filter protocol arp pref 3 ")
+
+
+def test_a_brief_answer_has_no_keys() -> None:
+    brief = Options(brief=True)
+    text = answer_show(FilterShow("ens1f0_0", options=brief), [first()])
+    assert text.splitlines()[2:] == [
+        *("  skip_sw", "  in_hw in_hw_count 1"),
+        *("\taction order 1: ct", "\taction order 2: gact "),
+    ]
+    get = FilterGet("ens1f0_0", prio=1, protocol=ETH_P_IP, handle=1, options=brief)
+    assert "src_mac" in answer_get(get, first()), "get is never brief"
 
 
 def test_get() -> None:
@@ -202,7 +227,10 @@ def test_get() -> None:
 
 
 def test_a_new_filter_in_software() -> None:
-    entry = replace(first(), in_hw=False, skip_sw=False, times=Times())
+    states = tuple(
+        replace(each, times=Times(), used_hw_stats=False) for each in first().states
+    )
+    entry = replace(first(), in_hw=False, skip_sw=False, states=states)
     text = show("ens1f0_0", [entry], statistics=True)
     assert "  not_in_hw\n" in text
     assert "\t index 1 ref 1 bind 1\n\tAction statistics:\n" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offload.errors import KernelError
+from offload.errors import KernelError, Unsupported
 from offload.tc import kernel_text, parse, validate
 
 ADD = "filter add dev d ingress"
@@ -25,7 +25,9 @@ ADD = "filter add dev d ingress"
         ),
         f"{ADD} flower action tunnel_key set src_ip ::1 dst_ip ::2",
         f"{ADD} flower " + "action drop " * 32,
-        "filter change dev d ingress prio 1 flower",
+        "filter change dev d ingress prio 1 proto ip flower",
+        "chain add dev d ingress chain 268435455",
+        "chain show dev d ingress chain 3",
         "filter del dev d ingress",
         "filter del dev d ingress chain 3",
         "filter show dev d ingress chain 3",
@@ -69,13 +71,14 @@ def test_the_kernel_takes(line: str) -> None:
             f"{ADD} flower " + "action drop " * 33,
             "Only support up to 32 actions per filter",
         ),
+        ("chain add dev d chain 3", "Qdisc not classful"),
         (
-            f"{ADD} flower action tunnel_key set src_ip ::1 dst_ip 1.1.1.1",
-            "Missing either ipv4 or ipv6 src and dst",
+            "chain del dev d ingress chain 268435456",
+            "Specified chain index exceeds upper limit",
         ),
         (
-            f"{ADD} flower action mirred egress redirect action drop",
-            "act_mirred: Specified device does not exist",
+            "chain show dev d ingress chain 268435456",
+            "Specified chain index exceeds upper limit",
         ),
         (f"{ADD} flower ct_state +new", "no trk, so no other flag can be set"),
         (f"{ADD} flower ct_state -trk+est", "no trk, so no other flag can be set"),
@@ -89,6 +92,12 @@ def test_the_kernel_refuses(line: str, extack: str) -> None:
     with pytest.raises(KernelError) as refusal:
         validate(command)
     assert refusal.value.extack == extack
+
+
+def test_a_change_that_names_no_protocol() -> None:
+    """Real tc makes a filter of it that matches EtherType 0."""
+    with pytest.raises(Unsupported, match="^filter change: say the protocol$"):
+        validate(parse("filter change dev d ingress prio 1 flower".split()))
 
 
 def test_how_tc_prints_it() -> None:
