@@ -16,6 +16,7 @@ _TIMEOUT_S = 10.0
 _READ_BYTES = 65536
 _FIRST_LOOK_S = 0.01
 
+_SMALLEST_FRAGMENT = "400"  # OVS takes no lower limit
 _ANY_TIMEOUT = "udp_first=60"
 
 # The kernel's defaults (nf_conntrack_proto_tcp.c, _udp.c), so that connections
@@ -116,10 +117,13 @@ class Ovs:
         Conntrack does not see what hardware forwards, so sequence numbers jump.
         Model: act_ct makes the one connection liberal that it offloads, this
         all of the userspace datapath's; the kernel's has a sysctl.
+        Model: fragments shorter than 400 bytes, but for the last, are invalid.
         """
         self._name_tables()
         if self._is_netdev():
             self.appctl("dpctl/ct-disable-tcp-seq-chk")
+            for family in ("v4", "v6"):
+                self.appctl("dpctl/ipf-set-min-frag", family, _SMALLEST_FRAGMENT)
 
     def _name_tables(self) -> None:
         """Give the tables their names, for ``ovs-ofctl dump-flows --names``."""

@@ -30,11 +30,13 @@ from controller.fields import (
     GOTOS,
     IN_PORT,
     INGRESSES,
+    IP_PROTO,
     IP_TTL,
     LABEL,
     MARK,
     OF_A_CLASSIFICATION,
     SEGMENT,
+    TCP_FLAGS,
     TUPLE_ID,
     ovs_ct_state,
 )
@@ -50,7 +52,8 @@ from controller.rules import (
     SetField,
     Table,
 )
-from offload.flower import ETH_P_IP, ETH_P_IPV6, CtState
+from offload.conntrack import TCP_RST
+from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, CtState
 from offload.profile import DEFAULT, Profile
 
 OFPP_LOCAL = 0xFFFFFFFE
@@ -71,8 +74,7 @@ _INVALID = 40
 
 def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
     """Every rule that is there before the first device and filter."""
-    if not profile.invalid_is_tracked:
-        yield _UNTRACK_INVALID
+    yield from _invalid_rules(profile)
     for table, actions in _TABLE_MISS.items():
         yield Rule(table, 0, (), actions)
     yield Rule(
@@ -94,6 +96,7 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.HW_POST_CT: (),
     Table.HW_MISS: (),  # a chain tag nobody knows: dropped, as mlx5 does
     Table.SW_CHAIN: (Resubmit(Table.STACK),),
+    Table.SW_LOOKUP: (),  # not IP: dropped, as act_ct does
     Table.SW_TRACK: (*READ_CONNTRACK, Resubmit(Table.SW_POST_CT)),
     Table.SW_NAT: (),
     Table.SW_POST_CT: (),
@@ -105,17 +108,29 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
 }
 
 
-# Linux 5.7 goes on without the connection that there is not.
-# Source: net/sched/act_ct.c:tcf_ct_act
-_UNTRACK_INVALID = Rule(
-    Table.SW_TRACK,
-    _INVALID,
-    (Match(CONNTRACK_STATE, ovs_ct_state(CtState.INV), ovs_ct_state(CtState.INV)),),
-    (
-        *(SetField(register, 0) for register in (CT_STATE, CT_ZONE, MARK, LABEL)),
-        Resubmit(Table.SW_POST_CT),
-    ),
-)
+def _invalid_rules(profile: Profile) -> Iterator[Rule]:
+    """What conntrack calls invalid, and the RST that OVS takes for new.
+
+    Linux 5.7 goes on without the connection that there is not.
+    Source: net/sched/act_ct.c:tcf_ct_act, nf_conntrack_proto_tcp.c:tcp_new
+    """
+    invalid = ovs_ct_state(CtState.TRK | CtState.INV)
+    new = ovs_ct_state(CtState.TRK | CtState.NEW)
+    untracked = tuple(SetField(each, 0) for each in (CT_STATE, CT_ZONE, MARK, LABEL))
+    goes_on: tuple[RuleAction, ...] = (*untracked, Resubmit(Table.SW_POST_CT))
+    if profile.invalid_is_tracked:
+        nothing = (SetField(CT_STATE, invalid), SetField(MARK, 0), SetField(LABEL, 0))
+        goes_on = (*READ_CONNTRACK, *nothing, Resubmit(Table.SW_POST_CT))
+    asked = (Match(CONNTRACK_STATE, invalid, invalid),)
+    yield Rule(Table.SW_TRACK, _INVALID, asked, goes_on)
+    for eth_type in (ETH_P_IP, ETH_P_IPV6):
+        reset = (
+            Match(ETH_TYPE, eth_type),
+            Match(IP_PROTO, IPPROTO_TCP),
+            Match(TCP_FLAGS, TCP_RST, TCP_RST),
+            Match(CONNTRACK_STATE, new, new),
+        )
+        yield Rule(Table.SW_TRACK, _INVALID, reset, goes_on)
 
 
 # Nothing goes there without matching; see Switch._credit.

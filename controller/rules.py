@@ -34,6 +34,7 @@ class Table(IntEnum):
     DEC_TTL = 12
     INGRESS = 13
     SW_NAT = 14
+    SW_LOOKUP = 15
 
 
 class Match(NamedTuple):

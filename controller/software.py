@@ -1,13 +1,14 @@
 """A tc filter as rules of the software half, on OVS's own conntrack.
 
     sw_chain --ct action--> ct() --> sw_track --> sw_post_ct (by fte_id)
+        \\--> sw_lookup, if it takes any protocol: what is not IP ends there
 
 Source: net/sched/act_ct.c:tcf_ct_act, net/sched/cls_api.c:tcf_classify
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from controller import fields
@@ -17,6 +18,7 @@ from controller.rewriting import PacketSoFar
 from controller.rules import (
     Match,
     Owner,
+    Resubmit,
     Rule,
     RuleAction,
     SetField,
@@ -40,6 +42,7 @@ from offload.errors import Unsupported
 from offload.flower import ETH_P_IP, ETH_P_IPV6
 from offload.profile import DEFAULT, Profile
 
+_IP = (ETH_P_IP, ETH_P_IPV6)
 SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, True)
 
 
@@ -72,12 +75,17 @@ def rules(
     )
     matches = [(*where, *each) for each in alternatives(filter_.match, filter_.device)]
     table, rule_priority = Table.SW_CHAIN, priority
-    made = []
+    made: list[Rule] = []
     rest = as_run(filter_.actions)
     for fte_id in fte_ids:
         before, ct, rest = cut_at_ct(rest)
-        _needs_ip(packet)
-        actions = (*_goes_on(before, place, packet), *_ct(ct, fte_id, profile))
+        actions = _goes_on(before, place, packet)
+        lookup = _ct(ct, fte_id, profile)
+        if packet.eth_type in _IP:
+            actions += lookup
+        elif not packet.eth_type:
+            actions += (SetField(fields.FTE_ID, fte_id), Resubmit(Table.SW_LOOKUP))
+            made += _lookup_rules(filter_, fte_id, lookup)
         made += [_rule(filter_, table, rule_priority, m, actions) for m in matches]
         # OVS takes what writes a field only where the rule asks what it must.
         matches = [(*packet.prerequisites(), Match(fields.FTE_ID, fte_id))]
@@ -115,9 +123,16 @@ def _goes_on(
     return done
 
 
-def _needs_ip(packet: PacketSoFar) -> None:
-    if packet.eth_type not in (ETH_P_IP, ETH_P_IPV6):
-        raise Unsupported("action ct: the filter's protocol must be ip or ipv6")
+def _lookup_rules(
+    filter_: Filter, fte_id: int, lookup: tuple[RuleAction, ...]
+) -> Iterator[Rule]:
+    """A lookup for a filter that takes any protocol; what is not IP is dropped.
+
+    OVS takes ct() only where the rule itself says that the packet is IP.
+    """
+    for eth_type in _IP:
+        matches = (Match(fields.ETH_TYPE, eth_type), Match(fields.FTE_ID, fte_id))
+        yield _rule(filter_, Table.SW_LOOKUP, 10, matches, lookup)
 
 
 def _rule(

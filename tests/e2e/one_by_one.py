@@ -25,7 +25,7 @@ from topologies.testbed import Testbed
 TAG = b"one-by-one"
 SENDER, NOBODY = "24:8a:07:a5:28:01", "02:00:00:00:00:99"
 _MARKER_TYPE = 0x88B5  # for experiments
-_MARKER = bytes(Ether(src=SENDER, dst=NOBODY, type=_MARKER_TYPE) / Raw(bytes(50)))
+_MARKER = bytes(Ether(src=NOBODY, dst=NOBODY, type=_MARKER_TYPE) / Raw(bytes(50)))
 _MARKER_FILTER = (
     f"filter add dev ens1f0_0 ingress prio 9999 proto {_MARKER_TYPE:#x} flower "
     "action mirred egress mirror dev ens1f0_0 pipe "

@@ -31,6 +31,8 @@ _ETH_P_ALL = 3
 _SO_RCVBUFFORCE = 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _PACKET_IGNORE_OUTGOING = 23
+_PACKET_AUXDATA, _TP_STATUS_VLAN_VALID = 8, 1 << 4
+_AUXDATA_SPACE = 64
 _BUFFER_BYTES = 256 << 20
 _LONGEST = 65535
 
@@ -69,6 +71,7 @@ class _Packets:
         with inside(node):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             if not outgoing:
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             self._socket.bind((interface, _ETH_P_ALL))
@@ -84,7 +87,7 @@ class _Packets:
         """What is there now; none may be lost."""
         with suppress(BlockingIOError):
             while True:
-                yield self._socket.recv(_LONGEST)
+                yield _with_tag(*self._socket.recvmsg(_LONGEST, _AUXDATA_SPACE)[:2])
         lost = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         assert not struct.unpack("II", lost)[1], f"{self.name}: frames were not read"
 
@@ -100,6 +103,16 @@ class _Packets:
             left = deadline - time.monotonic()
             assert left > 0, f"{what} did not come to {self.name}; but {self.seen!r}"
             select.select([self._socket], [], [], left)
+
+
+def _with_tag(frame: bytes, beside: list[tuple[int, int, bytes]]) -> bytes:
+    """A frame with the VLAN tag that Linux takes off before a socket reads it."""
+    for _, kind, data in beside:
+        if kind == _PACKET_AUXDATA:
+            status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", data)
+            if status & _TP_STATUS_VLAN_VALID:
+                return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
+    return frame
 
 
 class Port(_Packets):

@@ -189,3 +189,8 @@ def test_a_switch_is_prepared(tmp_path: Path, vsctl: Path, datapath: str) -> Non
     methods = [each["method"] for each in asked]
     liberal = "dpctl/ct-disable-tcp-seq-chk"
     assert (liberal in methods) == datapath.startswith("netdev")
+    small = [
+        each["params"] for each in asked if each["method"] == "dpctl/ipf-set-min-frag"
+    ]
+    families = ("v4", "v6") if datapath.startswith("netdev") else ()
+    assert small == [[family, "400"] for family in families]

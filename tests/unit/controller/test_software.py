@@ -178,10 +178,25 @@ def test_behind_a_verdict_no_ct_runs() -> None:
     assert rule.actions == ()
 
 
-def test_ct_is_for_ip() -> None:
-    arp = prepared(
-        "filter add dev ens1f0_0 ingress prio 1 proto arp flower"
-        " action ct pipe action drop"
-    )
-    with pytest.raises(Unsupported, match="must be ip or ipv6"):
-        rules(arp, 9)
+def any_protocol(words: str) -> Filter:
+    where = "filter add dev ens1f0_0 ingress prio 1 proto"
+    return prepared(f"{where} {words} flower action ct pipe action drop")
+
+
+def test_ct_drops_what_is_not_ip() -> None:
+    arp, _ = rules(any_protocol("arp"), 9)
+    assert arp.actions == ()
+
+
+def test_ct_of_any_protocol_asks_whether_it_is_ip() -> None:
+    four, six, first, rest = rules(any_protocol("all"), 9)
+    assert first.table is Table.SW_CHAIN
+    assert first.actions[-1] == Resubmit(Table.SW_LOOKUP)
+    for rule, eth_type in ((four, 0x0800), (six, 0x86DD)):
+        assert rule.table is Table.SW_LOOKUP
+        assert rule.matches == (
+            Match(fields.ETH_TYPE, eth_type),
+            Match(fields.FTE_ID, 9),
+        )
+        assert isinstance(rule.actions[-1], Track)
+    assert rest.matches == (Match(fields.FTE_ID, 9),)
