@@ -1,7 +1,6 @@
 """A run's part on another machine: ``python -m topologies.agent``, at the end of an SSH connection.
 
     agent RUN_DIRECTORY DATAPATH    has the run open from "ready" to the end of its input
-    agent listens SOCKET            exit code 0 if a Unix socket takes connections
 
 The run is one like those of its own machine: with a lock, with a mark on its processes, and
 removed by the next if this program is killed. What it cannot do is told in one line.
@@ -14,7 +13,6 @@ from pathlib import Path
 
 from topologies import requirements, signals
 from topologies.errors import TopologyError
-from topologies.machine import Machine
 from topologies.options import Datapath, Options
 from topologies.run import Run
 
@@ -35,11 +33,9 @@ def hold(directory: Path, datapath: Datapath) -> None:
 
 def main() -> int:
     """Do what the other machine asks for."""
-    first, second = sys.argv[1:]
-    if first == "listens":
-        return int(not Machine().listens(Path(second)))
+    directory, datapath = sys.argv[1:]
     try:
-        hold(Path(first), Datapath(second))
+        hold(Path(directory), Datapath(datapath))
     except TopologyError as error:
         print(error, file=sys.stderr)
         return 1

@@ -34,6 +34,10 @@ _END_S = 20.0 * PATIENCE
 _COMMAND_S = 30.0 * PATIENCE
 _CONNECT_S = 10
 _READY = "ready"
+_LISTENS = """\
+import _socket, sys
+sys.exit(_socket.socket(_socket.AF_UNIX).connect_ex(sys.argv[1]) != 0)
+"""
 
 
 class Machine:
@@ -176,10 +180,9 @@ class Server(Machine):
 
     def listens(self, path: Path) -> bool:
         """Tell whether a Unix socket there takes connections."""
-        look = [sys.executable, "-m", "topologies.agent", "listens", str(path)]
-        inside = f"cd {PROJECT} && {shlex.join(look)}"
+        look = ["/usr/bin/python3", "-IS", "-c", _LISTENS, str(path)]
         try:
-            self._run([*self._ssh(), "--", inside])
+            self._run([*self._ssh(), "--", shlex.join(look)])
         except CommandFailed:
             return False
         return True
