@@ -1,6 +1,7 @@
 """Networks for the tests: one a module, put back before each test, and fresh ones with options.
 
     net         the module's own; no typed filter and no connection in it when a test starts
+                (where the processor is emulated, one for all modules: it takes a minute to start)
     ports       the interfaces of its virtual machines, to send and take frames
     fresh_net   fresh_net(udp_timeout_s=2): a network of the test's own, with topologies' options
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -21,9 +22,15 @@ from tests.e2e.state import put_back
 from tests.e2e.wire import Port, all_ports
 from topologies.testbed import Testbed
 from topologies.two_hypervisors import TwoHypervisors
+from topologies.waiting import PATIENCE
 
 
-@pytest.fixture(scope="module")
+def how_long(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
+    """How long a shared network lives."""
+    return "module" if PATIENCE == 1 else "session"
+
+
+@pytest.fixture(scope=how_long)
 def module_net() -> Iterator[Testbed]:
     """The network that a module's tests share."""
     with topologies.running(TwoHypervisors()) as net:

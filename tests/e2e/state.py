@@ -170,6 +170,11 @@ class Connection:
         """Is it in hardware?"""
         return self.flag == "HW_OFFLOAD"
 
+    @property
+    def closed(self) -> bool:
+        """Were both ends' FINs acknowledged? OVS's conntrack and the kernel's call it so."""
+        return "FIN_WAIT_2" in self.line or "TIME_WAIT" in self.line
+
 
 def connections(hypervisor: Any, *options: str) -> list[Connection]:
     """What conntrack lists."""

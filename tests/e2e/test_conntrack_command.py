@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command_line import Said, typed, unchanged
+from tests.e2e.command_line import Said, system_says, typed, unchanged
 from tests.e2e.paced_stream import PacedStream, streaming
 from tests.e2e.state import connections, entries, offloaded, status, until
 from tests.e2e.tcp_udp import connected
@@ -178,6 +178,18 @@ def test_deleted_behind_our_back_while_others_live(two: Testbed) -> None:
     )
     assert typed(hv1, f"ovs-appctl dpctl/flush-conntrack {tuple_}").code == 0
     until(lambda: len(entries(hv1, "hw_ct")) == 2, "one connection's entries only")
+
+
+@pytest.mark.datapath("kernel", reason="the system's conntrack lists the kernel's")
+def test_deleted_with_the_systems_conntrack(two: Testbed) -> None:
+    """The kernel tells the driver; the other connection keeps its entry."""
+    hv1 = two["hv1"]
+    words = "-p tcp -s 10.0.0.1 -d 10.0.0.3 --sport 40001 --dport 5001"
+    said = system_says(hv1, f"conntrack -D {words}")
+    assert said.code == 0 and said.stdout.count("\n") == 1
+    until(lambda: len(entries(hv1, "hw_ct")) == 2, "one connection's entries only")
+    assert all("5002" in rule for rule in entries(hv1, "hw_ct"))
+    assert status(two, "hv2")["entries"] == 2
 
 
 def offers(net: Testbed) -> int:
