@@ -8,19 +8,15 @@ from __future__ import annotations
 from controller.pipeline import chain_rule
 from controller.rules import AddRule, DeleteRule, Message, Rule
 from offload.errors import Unsupported
-from offload.ids import IdPool
-
-MAX_TAGS = 0xFFFF
+from offload.ids import IdPool, Mapping
 
 
 class Chains:
     """The tags in use; chain 0 needs none, its tag is 0."""
 
-    def __init__(self, outbox: list[Message]) -> None:
+    def __init__(self, outbox: list[Message], tags: IdPool) -> None:
         self._outbox = outbox
-        self._tags: dict[int, int] = {}
-        self._references: dict[int, int] = {}
-        self._pool = IdPool("chain tag", MAX_TAGS)
+        self._tags: Mapping[int] = Mapping(tags)
 
     def tag(self, chain: int) -> int:
         """The tag of a chain that is held."""
@@ -30,24 +26,21 @@ class Chains:
         """Use a chain once more.  Raises Unsupported when there are too many."""
         if not chain:
             return
-        if chain not in self._tags:
-            try:
-                self._tags[chain] = self._pool.allocate()
-            except Unsupported as full:
-                message = "Requested chain is out of supported range"
-                raise Unsupported(message) from full
+        try:
+            first = self._tags.hold(chain)
+        except Unsupported as full:
+            message = "Requested chain is out of supported range"
+            raise Unsupported(f"{message} ({full})") from full
+        if first:
             self._outbox.append(AddRule(self._rule(chain)))
-        self._references[chain] = self._references.get(chain, 0) + 1
 
     def release(self, chain: int) -> None:
         """Use a chain once less."""
         if not chain:
             return
-        self._references[chain] -= 1
-        if not self._references[chain]:
-            self._outbox.append(DeleteRule(self._rule(chain)))
-            self._pool.release(self._tags.pop(chain))
-            del self._references[chain]
+        rule = self._rule(chain)
+        if self._tags.release(chain):
+            self._outbox.append(DeleteRule(rule))
 
     def rules(self) -> list[Rule]:
         """The miss rules of all chains in use."""

@@ -99,6 +99,7 @@ class ControlServer:
             timeouts,
             profile.named(request.get("profile", profile.DEFAULT.name)),
             request.get("netns", ""),
+            tuple((name, int(size)) for name, size in request.get("card", {}).items()),
         )
         self._driver.attach(config)
         return {"ok": True}

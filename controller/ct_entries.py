@@ -5,14 +5,18 @@ Source: mlx5 en/tc_ct.c:mlx5_tc_ct_block_flow_offload
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 
+from controller.card import INSERTION_FAILED, Card
 from controller.rules import (
     AddEntry,
     CountEntry,
     DeleteConnection,
     DeleteEntry,
     DeleteWatch,
+    Later,
     Message,
     OfferAgain,
     RestoreConnection,
@@ -20,9 +24,10 @@ from controller.rules import (
 )
 from offload.conntrack import Direction, FlowTuple
 from offload.errors import Unsupported
-from offload.flow_table import Command, FlowEntry, FlowEvent, Taken
+from offload.flow_table import Command, FlowEntry, FlowEvent, FlowRule, Taken
 from offload.flower import IPPROTO_TCP
 
+_AGAIN_AT_ONCE = 1000
 UNREPLIED = "no reply was seen: the ct table has established connections only"
 
 
@@ -44,23 +49,80 @@ class Timeouts:
 class CtEntries:
     """Turns flow events and act_ct's wishes into messages."""
 
-    def __init__(self, outbox: list[Message], timeouts: Timeouts) -> None:
+    def __init__(self, outbox: list[Message], timeouts: Timeouts, card: Card) -> None:
         self._outbox = outbox
         self._timeouts = timeouts
+        self._card = card
+        self._pending: dict[tuple[int, Direction], AddEntry] = {}
+        self._refused: dict[int, None] = {}  # entries, in their order
+        self.refusals: Counter[str] = Counter()
 
     def offload(self, event: FlowEvent) -> Taken:
         """The callback registered on flow tables: put a direction in hardware."""
         rule = event.rule
         if event.command is Command.REPLACE:
-            if not rule.metadata.established:
-                raise Unsupported(UNREPLIED)
-            idle_s = self._timeouts.of(rule.match.proto)
-            self._outbox.append(AddEntry(rule, idle_s))
-        elif event.command is Command.DESTROY:
-            self._outbox.append(DeleteEntry(rule.entry_id, rule.direction))
-        else:
+            return self._insert(rule)
+        if event.command is Command.STATS:
             self._outbox.append(CountEntry(rule.entry_id, rule.direction))
+        elif self._card.give_back(rule):
+            if self._pending.pop((rule.entry_id, rule.direction), None) is None:
+                self._outbox.append(DeleteEntry(rule.entry_id, rule.direction))
         return Taken.NOW
+
+    def _insert(self, rule: FlowRule) -> Taken:
+        """Put a direction in hardware, now or when the card has had its time."""
+        if not rule.metadata.established:
+            raise Unsupported(UNREPLIED)
+        delay_s = self._card.work.ct_insert_latency_us / 1e6
+        try:
+            self._card.take(rule)
+            if not delay_s and self._card.fails():
+                raise Unsupported(INSERTION_FAILED)
+        except Unsupported as why:
+            self._refused[rule.entry_id] = None
+            self.refusals[str(why)] += 1
+            raise
+        insertion = AddEntry(rule, self._timeouts.of(rule.match.proto))
+        if not delay_s:
+            self._outbox.append(insertion)
+            return Taken.NOW
+        self._pending[rule.entry_id, rule.direction] = insertion
+        self._outbox.append(Later(delay_s, insertion))
+        return Taken.LATER
+
+    def insert_pending(self, later: Later) -> bool:
+        """Carry an insertion out whose time has come; did the card fail?
+
+        One that was taken back meanwhile is not carried out.
+        """
+        rule = later.insertion.flow
+        key = rule.entry_id, rule.direction
+        if self._pending.get(key) is not later.insertion:
+            return False
+        if self._card.fails():
+            self._refused[rule.entry_id] = None
+            self.refusals[INSERTION_FAILED] += 1
+            return True
+        del self._pending[key]
+        self._outbox.append(later.insertion)
+        return False
+
+    def is_pending(self, entry_id: int) -> bool:
+        """Has an entry insertions that are under way?"""
+        return any((entry_id, direction) in self._pending for direction in Direction)
+
+    def abandon_pending(self) -> list[int]:
+        """The entries whose insertions the card will never say to be done."""
+        entries = dict.fromkeys(entry_id for entry_id, _ in self._pending)
+        self._refused.update(entries)
+        return list(entries)
+
+    def take_refused(self) -> list[int]:
+        """The entries that may fit now, of those that did not."""
+        some = list(islice(self._refused, min(self._card.room, _AGAIN_AT_ONCE)))
+        for entry_id in some:
+            del self._refused[entry_id]
+        return some
 
     def delete(self, zone: int, original: FlowTuple) -> None:
         """Remove a connection from conntrack."""
@@ -74,7 +136,9 @@ class CtEntries:
         """Have the software half report the entry's silence."""
         original = entry.tuples[Direction.ORIGINAL]
         idle_s = self._timeouts.of(original.proto)
-        self._outbox.append(WatchEntry(entry.id, entry.zone, original, idle_s))
+        self._outbox.append(
+            WatchEntry(entry.id, entry.zone, original, idle_s, entry.established)
+        )
 
     def unwatch(self, entry: FlowEntry) -> None:
         """Stop that."""
@@ -91,5 +155,5 @@ class CtEntries:
         if not entry.in_hardware:
             self.watch(entry)
             return
-        for rule in entry.rules:
-            self.offload(FlowEvent(Command.REPLACE, rule))
+        idle_s = self._timeouts.of(entry.tuples[Direction.ORIGINAL].proto)
+        self._outbox.extend(AddEntry(rule, idle_s) for rule in entry.rules)

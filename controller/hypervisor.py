@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from controller.card import INSERTION_FAILED, Card
 from controller.connections import Connection
 from controller.ct_entries import CtEntries, Timeouts
 from controller.fields import Told
@@ -23,6 +24,7 @@ from controller.rules import (
     AddRule,
     DeleteStale,
     DeleteZone,
+    Later,
     Message,
     Owner,
     Table,
@@ -55,6 +57,7 @@ class Config:
     timeouts: Timeouts = field(default_factory=Timeouts)
     profile: Profile = DEFAULT
     netns: str = ""
+    card: tuple[tuple[str, int], ...] = ()
 
 
 class Hypervisor:
@@ -72,13 +75,16 @@ class Hypervisor:
         self.epoch = 0
         self.copies: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
-        self._entries = CtEntries(self.outbox, config.timeouts)
-        self.act_ct = ActCt(self._entries, config.profile)
+        self.card = Card(config.profile)
+        for name, value in config.card:
+            self.card.set(name, value)
+        self.entries = CtEntries(self.outbox, config.timeouts, self.card)
+        self.act_ct = ActCt(self.entries, config.profile)
         self.filters = InstalledFilters(
             self.outbox,
             self.device,
             config.hw_tc_offload,
-            config.profile,
+            self.card,
             config.devices,
         )
         self._hardware_zones: Counter[int] = Counter()
@@ -113,6 +119,8 @@ class Hypervisor:
         self.epoch = self.epoch % _LAST_EPOCH + 1
         stale = [epoch for epoch in self._epochs_there if epoch != self.epoch]
         self._epochs_there = [*stale, self.epoch]
+        for entry_id in self.entries.abandon_pending():
+            self.act_ct.hardware_failed(entry_id, "the switch went away")
         self.outbox.clear()
         if not self._known:
             self.outbox.append(DeleteStale(None))
@@ -123,7 +131,7 @@ class Hypervisor:
             self.outbox.append(AddRule(rule))
         self.outbox.extend(AddRule(rule) for rule in self.filters.rules())
         for entry in self.act_ct:
-            self._entries.restore(entry)
+            self.entries.restore(entry)
         self.outbox.extend(DeleteStale(epoch) for epoch in stale)
 
     def taken_over(self) -> None:
@@ -229,10 +237,21 @@ class Hypervisor:
             why = f"the switch refused a rule: error {failed.type}/{failed.code}"
             self.act_ct.hardware_failed(entry_id_of(failed.owner_id), why)
 
+    def insertion_due(self, later: Later) -> None:
+        """The card has had its time for an insertion."""
+        entry_id = later.insertion.flow.entry_id
+        if self.entries.insert_pending(later):
+            self.act_ct.hardware_failed(entry_id, INSERTION_FAILED)
+        elif not self.entries.is_pending(entry_id):
+            self.act_ct.hardware_done(entry_id)
+
     def tick(self, now_s: float) -> None:
-        """Look at connections whose time has come."""
+        """Look at connections whose time has come, and at those that may fit now."""
         self.act_ct.expire(now_s)
         self.act_ct.assure(now_s)
+        self.card.tick(now_s)
+        for entry_id in self.entries.take_refused():
+            self.act_ct.try_again(entry_id)
 
     def take_outbox(self) -> list[Message]:
         """What the switch is to be told now."""
@@ -243,7 +262,7 @@ class Hypervisor:
     def forget(self, zone: int, original: FlowTuple) -> None:
         """Delete a connection from conntrack and from the flow table."""
         self.act_ct.connection_gone(zone, original)
-        self._entries.delete(zone, original)
+        self.entries.delete(zone, original)
 
     def forget_zone(self, zone: int) -> None:
         """Delete what is left of a zone's connections from conntrack."""
@@ -264,7 +283,7 @@ class Hypervisor:
             count += 1
             entry = self.act_ct.lookup(connection.zone, connection.original)
             if entry is None and _told_in_vain(connection):
-                self._entries.offer_again(connection.zone, connection.original)
+                self.entries.offer_again(connection.zone, connection.original)
             elif entry is not None and connection.told is not Told.CLOSING:
                 gone.pop(entry.id, None)
         for entry in gone.values():
@@ -277,7 +296,7 @@ class Hypervisor:
     def restore_connections(self) -> None:
         """Give a switch that lost its conntrack the offloaded connections back."""
         for entry in self.act_ct:
-            self._entries.restore_connection(entry)
+            self.entries.restore_connection(entry)
 
     def _hold_zones(self, installed: InstalledFilter) -> None:
         """The zone's first ct filter in hardware registers the driver.
@@ -288,7 +307,7 @@ class Hypervisor:
             return
         for zone in installed.filter.zones:
             if not self._hardware_zones[zone]:
-                self.act_ct.register(zone, self._entries.offload)
+                self.act_ct.register(zone, self.entries.offload)
             self._hardware_zones[zone] += 1
 
     def _release_zones(self, installed: InstalledFilter) -> None:
@@ -298,7 +317,7 @@ class Hypervisor:
         for zone in installed.filter.zones:
             self._hardware_zones[zone] -= 1
             if not self._hardware_zones[zone]:
-                self.act_ct.unregister(zone, self._entries.offload)
+                self.act_ct.unregister(zone, self.entries.offload)
 
 
 def _told_in_vain(connection: Connection) -> bool:

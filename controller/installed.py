@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from typing import Any, Union
 
 from controller import hardware, refusals, software
+from controller.card import Card
 from controller.chains import Chains
 from controller.filters import Device, DeviceLookup
 from controller.pipeline import segment_rule
@@ -15,12 +17,14 @@ from controller.rules import AddRule, DeleteRule, Message, Rule
 from controller.segments import Segments, continues
 from offload.cls_api import Classifier, Filter
 from offload.errors import KernelError, Unsupported
-from offload.ids import IdPool
-from offload.profile import DEFAULT, Profile
+from offload.ids import IdPool, Mapping
 
 MAX_FTE_IDS = 0xFFFFFFFF
 OFF = "hw-tc-offload is off"
 SKIPPED = "skip_hw"
+
+
+Holding = tuple[Union[Chains, Mapping[Any]], Any]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +53,7 @@ class InstalledFilter:
     fte_ids: tuple[int, ...] = ()
     software: list[Rule] = field(default_factory=list)
     hardware: list[Rule] = field(default_factory=list)
-    chains_held: tuple[int, ...] = ()
+    held: tuple[Holding, ...] = ()
     why_not: str = ""
     before: dict[int, Count] = field(default_factory=dict)
 
@@ -76,12 +80,13 @@ class InstalledFilters:
         outbox: list[Message],
         device_of: DeviceLookup,
         offload: bool,
-        profile: Profile = DEFAULT,
+        card: Card,
         devices: Iterable[str] = (),
     ) -> None:
         self.classifier = Classifier(devices)
-        self.chains = Chains(outbox)
-        self._profile = profile
+        self.chains = Chains(outbox, card.chains)
+        self._card = card
+        self._profile = card.profile
         self.offload = offload
         self._outbox = outbox
         self._device_of = device_of
@@ -106,7 +111,7 @@ class InstalledFilters:
                 moved |= self._cut(filter_)
                 undo.callback(self._uncut, filter_)
                 undo.callback(self._release_fte_ids, installed)
-                undo.callback(self._release_chains, installed)
+                undo.callback(self._release, installed)
                 self._realise(installed)
                 undo.pop_all()
         finally:
@@ -128,7 +133,7 @@ class InstalledFilters:
         with ExitStack() as undo:
             block.replace(old, new)
             undo.callback(block.replace, new, old)
-            undo.callback(self._release_chains, installed)
+            undo.callback(self._release, installed)
             undo.callback(self._release_fte_ids, installed)
             self._realise(installed)
             undo.pop_all()
@@ -137,7 +142,7 @@ class InstalledFilters:
         del self._installed[old.id]
         self._installed[new.id] = installed
         self._send_instead(before.rules, installed.rules, new.id != old.id)
-        self._release_chains(before)
+        self._release(before)
         self._release_fte_ids(before)
         return installed
 
@@ -218,38 +223,48 @@ class InstalledFilters:
             return
         try:
             self._check(installed.filter)
-            self._hold(installed, hardware.chains_used(installed.filter))
+            self._hold(installed, self._needs(installed.filter))
             installed.why_not = ""
         except Unsupported as refused:
             installed.why_not = str(refused)
             with suppress(Unsupported):  # then nothing in hardware leads there
-                self._hold(installed, (installed.filter.chain,))
-        if installed.chains_held:
+                self._hold(installed, [(self.chains, installed.filter.chain)])
+        if installed.held:
             installed.hardware = self._hardware_rules(installed)
 
     def _out_of_hardware(self, installed: InstalledFilter) -> None:
         self._outbox.extend(DeleteRule(rule) for rule in installed.hardware)
         installed.hardware = []
-        self._release_chains(installed)
+        self._release(installed)
 
-    def _release_chains(self, installed: InstalledFilter) -> None:
-        for chain in installed.chains_held:
-            self.chains.release(chain)
-        installed.chains_held = ()
+    @staticmethod
+    def _release(installed: InstalledFilter) -> None:
+        for ids, key in installed.held:
+            ids.release(key)
+        installed.held = ()
 
     def _check(self, filter_: Filter) -> None:
         if filter_.skip_hw:
             raise Unsupported(SKIPPED)
         refusals.check(filter_, self._device_of, self._profile)
 
-    def _hold(self, installed: InstalledFilter, chains: tuple[int, ...]) -> None:
-        """Hold chains for a filter: all of them, or none and Unsupported."""
+    def _needs(self, filter_: Filter) -> Iterator[Holding]:
+        """The ids that hardware's registers have for a filter."""
+        for chain in hardware.chains_used(filter_):
+            yield self.chains, chain
+        yield from self._card.needed_by(filter_)
+
+    @staticmethod
+    def _hold(installed: InstalledFilter, needs: Iterable[Holding]) -> None:
+        """Hold ids for a filter: all of them, or none and Unsupported."""
+        held = []
         with ExitStack() as undo:
-            for chain in chains:
-                self.chains.hold(chain)
-                undo.callback(self.chains.release, chain)
+            for ids, key in needs:
+                ids.hold(key)
+                undo.callback(ids.release, key)
+                held.append((ids, key))
             undo.pop_all()
-        installed.chains_held = chains
+        installed.held = tuple(held)
 
     def _hardware_rules(self, installed: InstalledFilter) -> list[Rule]:
         filter_ = installed.filter

@@ -179,14 +179,14 @@ def _offer_again() -> Iterator[Rule]:
     """
     for eth_type in (ETH_P_IP, ETH_P_IPV6):
         for proto, now in ((IPPROTO_TCP, Told.HALF), (IPPROTO_UDP, Told.NOTHING)):
-            for bit in (Told.OFFERED, Told.HALF):
+            for told in (Told.OFFERED, Told.HALF):  # and not closing
                 yield Rule(
                     Table.OFFER_AGAIN,
-                    10 + bit,
+                    10,
                     (
                         Match(ETH_TYPE, eth_type),
                         Match(IP_PROTO, proto),
-                        Match(TOLD, bit, bit),
+                        Match(TOLD, told),
                     ),
                     (_remember(now),),
                 )

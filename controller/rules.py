@@ -211,14 +211,26 @@ class AddEntry:
     idle_s: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Later:
+    """Come back to an insertion when the card has had its time for it."""
+
+    delay_s: float
+    insertion: AddEntry
+
+
 @dataclass(frozen=True, slots=True)
 class WatchEntry:
-    """Report when an entry that lives in software was idle for ``idle_s``."""
+    """Report when an entry that lives in software was idle for ``idle_s``.
+
+    ``established`` says which packets are seen: OVS asks for one of the states.
+    """
 
     entry_id: int
     zone: int
     original: FlowTuple
     idle_s: int
+    established: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +310,7 @@ Message = Union[
     AddRule,
     DeleteRule,
     AddEntry,
+    Later,
     WatchEntry,
     DeleteEntry,
     CountEntry,

@@ -25,7 +25,15 @@ from controller.openflow import decode, encode, messages
 from controller.openflow.decode import Counted
 from controller.ovs import Ovs, OvsError
 from controller.pipeline import UNUSED_RULE
-from controller.rules import AddEntry, AddRule, DeleteEntry, DeleteRule, Message, Owner
+from controller.rules import (
+    AddEntry,
+    AddRule,
+    DeleteEntry,
+    DeleteRule,
+    Later,
+    Message,
+    Owner,
+)
 
 LOG = logging.getLogger("ct_offload")
 _TIMEOUT_S = 10.0
@@ -90,6 +98,13 @@ class Switch:
         told = self.conntrack.carry_out(told)
         if told and self.datapath is not None:
             self.datapath.send(messages.encoded(self.hypervisor.epoch, told))
+            for message in told:
+                if isinstance(message, Later):
+                    eventlet.spawn_after(message.delay_s, self._due, message)
+
+    def _due(self, later: Later) -> None:
+        self.hypervisor.insertion_due(later)
+        self.flush_soon()
 
     def settled(self) -> None:
         """Send the outbox and wait until packets follow it.
@@ -291,6 +306,7 @@ class Switch:
             "entries_in_hw": sum(entry.in_hardware for entry in entries),
             "copies": dict(hypervisor.copies),
             "failures": dict(hypervisor.failures),
+            "refused_by_hardware": dict(hypervisor.entries.refusals),
             "refused": dict(hypervisor.act_ct.refused),
             "refusals": [
                 {

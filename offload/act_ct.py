@@ -269,6 +269,9 @@ class ActCt:
             entry.bidirectional |= assured
             with self._watching([entry]):
                 table.offload(entry)
+        if replied and not entry.in_hardware:
+            self._conntrack.unwatch(entry)  # as one that waits for a reply
+            self._conntrack.watch(entry)
         self._look_again(entry, now_s)
 
     def _look_again(self, entry: FlowEntry, now_s: float) -> None:

@@ -22,8 +22,9 @@ class LabelMatch(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many of each thing hardware's registers can name."""
+    """How many of each thing hardware can hold, or its registers can name."""
 
+    ct_rules: int
     chains: int
     fte_ids: int
     tunnels: int
@@ -86,6 +87,7 @@ MLX5_5_7 = Profile(
     labels=LabelMatch.LOW_32_BITS,
     zone_shortcut=False,
     limits=Limits(
+        ct_rules=2**22,
         chains=0xFFFF,
         fte_ids=2**32 - 1,
         tunnels=63,
@@ -113,6 +115,7 @@ MLX5_6_1 = Profile(
     labels=LabelMatch.MAPPED,
     zone_shortcut=True,
     limits=Limits(
+        ct_rules=2**22,
         chains=0xFFFF,
         fte_ids=2**24 - 1,
         tunnels=2**23 - 1,

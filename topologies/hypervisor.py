@@ -13,7 +13,7 @@
      +------+-----------------------+
          ens1f0                         uplink, to the underlay
 
-First on the node's PATH are ``tc``, ``conntrack`` and ``ethtool`` of the
+First on the node's PATH are ``tc``, ``conntrack``, ``devlink`` and ``ethtool`` of the
 testbed, which ask the controller (see ``topologies/shim/shim.py``).
 """
 
@@ -41,7 +41,7 @@ from topologies.waiting import PATIENCE, wait_until
 BRIDGE = "br-int"
 TUNNEL = "vxlan0"
 _SHIM = Path(__file__).resolve().parent / "shim" / "shim.py"
-_SHIMMED = ("tc", "conntrack", "ethtool")
+_SHIMMED = ("tc", "conntrack", "devlink", "ethtool")
 # Filters set both keys and the remote address (tunnel_key set): the port itself has none.
 # What tc has encapsulated may be fragmented.
 _TUNNEL_OPTIONS = (
@@ -271,6 +271,7 @@ class Hypervisor(RunNode, Switch):
             tcp_timeout_s=options.tcp_timeout_s or FLOW_TABLE_TIMEOUT_S,
             udp_timeout_s=options.udp_timeout_s or FLOW_TABLE_TIMEOUT_S,
             profile=options.profile,
+            card=dict(options.card),
         )
         # ovs-vswitchd connects to no socket outside of its own directory (vswitchd/bridge.c:
         # bridge_configure_remotes), but follows a link that is in it.

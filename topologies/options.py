@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Options:
     hw_tc_offload: bool = True
     filters: bool = True
     profile: str = profiles.DEFAULT.name
+    card: Mapping[str, int] = field(default_factory=dict)
     datapath: Datapath = Datapath.AUTO
     bandwidth_mbps: float | None = None
     delay_ms: float | None = None
@@ -99,8 +101,19 @@ class Options:
         for name in ("run_dir_root", "keep_logs"):
             if words.get(name) is not None:
                 words[name] = Path(words[name])
+        if isinstance(words.get("card"), str):
+            words["card"] = _card(words["card"])
         words["datapath"] = Datapath.named(words.get("datapath", Datapath.AUTO))
         return cls(**words)
+
+
+def _card(words: str) -> dict[str, int]:
+    """Settings as ``NAME=NUMBER,...``; which there are, the controller knows."""
+    pairs = [word.partition("=") for word in words.split(",") if word]
+    try:
+        return {name: int(number) for name, _, number in pairs}
+    except ValueError:
+        raise BadOption(f"card {words!r}: it is NAME=NUMBER,...") from None
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:
@@ -126,6 +139,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(profiles.PROFILES),
         default=profiles.DEFAULT.name,
         help="which driver and kernel the hypervisors have (%(default)s)",
+    )
+    add(
+        "--card",
+        default="",
+        metavar="NAME=NUMBER,...",
+        help="what the emulated cards have, as devlink names it: ct_rules=64",
     )
     add(
         "--datapath",
@@ -171,6 +190,7 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
         hw_tc_offload=not arguments.no_hw_offload,
         filters=not arguments.no_filters,
         profile=arguments.profile,
+        card=_card(arguments.card),
         datapath=Datapath(arguments.datapath),
         bandwidth_mbps=arguments.bandwidth,
         delay_ms=arguments.delay,

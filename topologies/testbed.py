@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +70,7 @@ def running(
     udp_timeout_s: int | None = None,
     tcp_timeout_s: int | None = None,
     profile: str = profiles.DEFAULT.name,
+    card: Mapping[str, int] | None = None,
     datapath: str | Datapath = Datapath.AUTO,
     bandwidth_mbps: float | None = None,
     delay_ms: float | None = None,
@@ -88,6 +89,7 @@ def running(
         udp_timeout_s=udp_timeout_s,
         tcp_timeout_s=tcp_timeout_s,
         profile=profile,
+        card=card or {},
         datapath=datapath,
         bandwidth_mbps=bandwidth_mbps,
         delay_ms=delay_ms,

@@ -1,4 +1,4 @@
-"""Commands typed at a hypervisor: tc, conntrack and ethtool.
+"""Commands typed at a hypervisor: tc, conntrack, devlink and ethtool.
 
 ``run`` answers as the tool would, or says that the command is not the
 testbed's and belongs to the system's own tool.
@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controller.commands import conntrack, ethtool, tc
+from controller.commands import conntrack, devlink, ethtool, tc
 from controller.commands.answer import Answer, Switch
 from controller.hypervisor import Hypervisor
 
-_TOOLS = {"tc": tc.run, "conntrack": conntrack.run, "ethtool": ethtool.run}
+_TOOLS = {
+    "tc": tc.run,
+    "conntrack": conntrack.run,
+    "devlink": devlink.run,
+    "ethtool": ethtool.run,
+}
 
 
 def run(

@@ -109,7 +109,7 @@ def make_templates() -> None:
     for ipv4 in (True, False):
         for proto in (IPPROTO_TCP, IPPROTO_UDP):
             _tuple_template(ipv4, proto, ())
-            _watch_template(ipv4, proto)
+            _watch_template(ipv4, proto, True)
     _age_template()
     _delete_template()
 
@@ -175,7 +175,7 @@ def watch_entry(epoch: int, message: WatchEntry) -> bytes:
         "idle": _IDLE.pack(message.idle_s),
     }
     ipv4 = len(original.src) == _IPV4_BYTES
-    return _watch_template(ipv4, original.proto).fill(values)
+    return _watch_template(ipv4, original.proto, message.established).fill(values)
 
 
 def delete_entry(epoch: int, message: DeleteEntry) -> bytes:
@@ -308,7 +308,7 @@ def _age_template() -> Template:
 
 
 @lru_cache(maxsize=None)
-def _watch_template(ipv4: bool, proto: int) -> Template:
+def _watch_template(ipv4: bool, proto: int, established: bool) -> Template:
     """Seen after ct(), by the connection's original tuple whatever NAT did."""
     headers = {
         "src": fields.CONNTRACK_IPV4_SRC if ipv4 else fields.CONNTRACK_IPV6_SRC,
@@ -317,8 +317,8 @@ def _watch_template(ipv4: bool, proto: int) -> Template:
         "dport": fields.CONNTRACK_DPORT,
     }
     # UDP enters the flow table before its first reply, in a later kernel.
-    known = CtState.TRK if proto == IPPROTO_UDP else _HIT_STATE
-    state = fields.ovs_ct_state(known)
+    seen = _HIT_STATE if established else CtState.TRK | CtState.NEW
+    state = fields.ovs_ct_state(seen)
     matches = (
         *_tuple_matches(headers, ipv4, proto),
         Match(fields.CONNTRACK_PROTO, proto),

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -IS
-"""tc, conntrack and ethtool at a hypervisor: ask the controller, do what it says.
+"""tc, conntrack, devlink and ethtool at a hypervisor: ask the controller, do what it says.
 
 Installed under each of those names, first on the hypervisor's PATH. It runs once a
 command, so it starts fast: system Python, no site packages, no import it can do without.
@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # typing takes as long to import as all of the above
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-EXIT_CODES = {"tc": 2, "conntrack": 1, "ethtool": 1}
+EXIT_CODES = {"tc": 2, "conntrack": 1, "devlink": 1, "ethtool": 1}
 INTERRUPTED = 130
 
 

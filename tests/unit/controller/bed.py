@@ -26,6 +26,7 @@ from controller.rules import (
     CountEntry,
     DeleteConnection,
     DeleteZone,
+    Later,
     Message,
     OfferAgain,
     Owner,
@@ -128,11 +129,24 @@ class Bed:
     """A hypervisor with two VMs and a tunnel, whose switch is connected."""
 
     def __init__(
-        self, offload: bool = True, connect: bool = True, profile: Profile = DEFAULT
+        self,
+        offload: bool = True,
+        connect: bool = True,
+        profile: Profile = DEFAULT,
+        card: tuple[tuple[str, int], ...] = (),
     ) -> None:
         config = Config(
-            "hv1", 1, "/nowhere", KINDS, "ens1f0", offload, Timeouts(), profile
+            "hv1",
+            1,
+            "/nowhere",
+            KINDS,
+            "ens1f0",
+            offload,
+            Timeouts(),
+            profile,
+            card=card,
         )
+        self.later: list[Later] = []
         self.hypervisor = Hypervisor(config)
         self.table = FakeTable()
         self.switch = FakeSwitch(self.table, self.deliver)
@@ -163,6 +177,9 @@ class Bed:
                 continue
             if isinstance(message, CountEntry):
                 self._count(message)
+                continue
+            if isinstance(message, Later):
+                self.later.append(message)
                 continue
             data = messages.encoded(self.hypervisor.epoch, [message])
             if isinstance(message, OfferAgain | RestoreConnection | AckBoth):
@@ -228,6 +245,13 @@ class Bed:
             self.hypervisor.packet(tracked_packet(copy), self.now_s)
         self.deliver()
         return walk
+
+    def card_is_done(self) -> None:
+        """The card has had its time for all that it was given to insert."""
+        for later in self.later:
+            self.hypervisor.insertion_due(later)
+        self.later.clear()
+        self.deliver()
 
     def age_out(self, entry: FlowEntry) -> None:
         """No packet of an entry came for its timeout."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.card import Card
 from controller.ct_entries import CtEntries, Timeouts
 from controller.rules import (
     AddEntry,
@@ -18,6 +19,7 @@ from controller.rules import (
 )
 from offload.conntrack import Direction, FlowTuple
 from offload.flow_table import Command, FlowEntry, FlowEvent, Taken
+from offload.profile import DEFAULT
 from tests.unit.connections import TCP, UDP
 
 TIMEOUTS = Timeouts(tcp_s=40, udp_s=20)
@@ -25,7 +27,7 @@ TIMEOUTS = Timeouts(tcp_s=40, udp_s=20)
 
 def start() -> tuple[CtEntries, list[Message]]:
     outbox: list[Message] = []
-    return CtEntries(outbox, TIMEOUTS), outbox
+    return CtEntries(outbox, TIMEOUTS, Card(DEFAULT)), outbox
 
 
 def entry(original: FlowTuple = TCP, in_hardware: bool = False) -> FlowEntry:

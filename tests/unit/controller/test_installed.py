@@ -9,10 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from controller import chains, installed, priorities
+from controller import installed, priorities
+from controller.card import Card
 from controller.installed import Count, InstalledFilters
 from controller.rules import Owner, Table
 from offload.errors import KernelError, Unsupported
+from offload.profile import DEFAULT, MLX5_6_1
 from tests.unit.controller.bed import LETTER, REP0, Bed
 from tests.unit.controller.made import device_of, prepared
 from tests.unit.controller.read_back import plain
@@ -27,6 +29,7 @@ COUNTERS = (
     "masks_seen",
     "next_handle",
     "_outbox",
+    "_card",
 )
 
 
@@ -45,6 +48,13 @@ def state(value: Any) -> Any:
     return state({n: getattr(value, n) for n in names if n not in COUNTERS})
 
 
+def kept(bed: Bed) -> Any:
+    """All that filters keep, once released ids have rested."""
+    for now_s in (0.0, 9.0):
+        bed.hypervisor.card.tick(now_s)
+    return state(bed.hypervisor.filters)
+
+
 def rules(bed: Bed) -> set[object]:
     """What the switch has of filters and chains."""
     return {
@@ -57,18 +67,18 @@ def rules(bed: Bed) -> set[object]:
 def unchanged_by(bed: Bed, line: str) -> str:
     """What a command fails with; nothing may have changed."""
     bed.filters()  # knows the device from here on
-    before, there = state(bed.hypervisor.filters), rules(bed)
+    before, there = kept(bed), rules(bed)
     answer = bed.tc(line)
     assert answer.code, "it was to fail"
     assert rules(bed) == there
-    assert state(bed.hypervisor.filters) == before
+    assert kept(bed) == before
     return answer.stderr
 
 
 def test_a_filter_comes_and_goes() -> None:
     bed = Bed()
     bed.filters()  # knows the device from here on
-    before, there = state(bed.hypervisor.filters), rules(bed)
+    before, there = kept(bed), rules(bed)
     bed.add(*LETTER)
     assert len(bed.hypervisor.filters) == 3
     in_hw = [each.in_hw for each in bed.hypervisor.filters]
@@ -77,7 +87,7 @@ def test_a_filter_comes_and_goes() -> None:
         "filter del dev ens1f0_0 ingress chain 2", "filter del dev ens1f0_0 ingress"
     )
     assert rules(bed) == there == set()
-    assert state(bed.hypervisor.filters) == before
+    assert kept(bed) == before
 
 
 def test_the_switch_has_what_is_to_be_there() -> None:
@@ -203,12 +213,10 @@ def test_chains_have_tags_as_long_as_hardware_uses_them() -> None:
     assert bed.table.owners()[Owner.CHAIN] == 0
 
 
-def test_more_chains_than_hardware_has_stay_in_software(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_more_chains_than_hardware_has_stay_in_software() -> None:
     """As for mlx5: the filter stands, and says why it is not in hardware."""
-    monkeypatch.setattr(chains, "MAX_TAGS", 1)
     bed = Bed()
+    bed.hypervisor.card.set("chain_tags", 1)
     bed.add(LETTER[0])
     line = f"{ADD}prio 1 chain 5 proto ip flower verbose action drop"
     answer = bed.tc(line)
@@ -226,11 +234,40 @@ def test_ids_run_out_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     bed.add(LETTER[0])
 
 
+@pytest.mark.parametrize(
+    ("resource", "line"),
+    [
+        ("fte_ids", f"chain 0 proto ip flower src_ip %s action ct pipe {REDIRECT}"),
+        ("zone_ids", f"chain 0 proto ip flower action ct zone %d pipe {REDIRECT}"),
+        ("tunnel_ids", "chain 0 proto ip flower enc_key_id %d action drop"),
+        ("label_ids", "chain 0 proto ip flower ct_label 0%d action drop"),
+    ],
+)
+def test_ids_of_the_card_run_out(resource: str, line: str) -> None:
+    """The filter stands, in software; with the other gone it may come in."""
+    bed = Bed(profile=MLX5_6_1)
+    bed.hypervisor.card.set(resource, 1)
+    one, other = (
+        f"{ADD}prio {n} " + line.replace("%d", str(n)).replace("%s", f"10.0.0.{n}")
+        for n in (1, 2)
+    )
+    bed.add(one)
+    answer = bed.tc(other.replace("flower", "flower verbose"))
+    what = resource[:-1].replace("_", " ")
+    assert answer.code == 0
+    assert f"no {what} is free: all 1 are in use" in answer.stderr
+    bed.add("filter del dev ens1f0_0 ingress prio 1")
+    bed.hypervisor.card.tick(0.0)
+    bed.hypervisor.card.tick(2.0)
+    bed.add("filter del dev ens1f0_0 ingress prio 2", other)
+    assert [each.in_hw for each in bed.hypervisor.filters] == [True]
+
+
 def test_off_is_a_reason_and_so_is_skip_hw() -> None:
-    filters = InstalledFilters([], device_of, offload=True)
+    filters = InstalledFilters([], device_of, True, Card(DEFAULT))
     line = f"{ADD}prio 1 proto ip flower %s {REDIRECT}"
     assert filters.add(prepared(line % "skip_hw"), 0.0).why_not == installed.SKIPPED
-    off = InstalledFilters([], device_of, offload=False)
+    off = InstalledFilters([], device_of, False, Card(DEFAULT))
     there = off.add(prepared(line % ""), 0.0)
     assert there.why_not == installed.OFF and not there.hardware
     assert off.get(there.filter.id) is there
@@ -240,7 +277,7 @@ def test_off_is_a_reason_and_so_is_skip_hw() -> None:
 
 
 def test_hardware_is_not_turned_off_under_filters_that_have_only_that() -> None:
-    filters = InstalledFilters([], device_of, offload=True)
+    filters = InstalledFilters([], device_of, True, Card(DEFAULT))
     only = filters.add(prepared(f"{ADD}prio 1 proto ip flower skip_sw {REDIRECT}"), 0.0)
     assert not only.software and only.in_hw
     with pytest.raises(Unsupported, match="Active offloaded tc filters"):
@@ -251,7 +288,7 @@ def test_hardware_is_not_turned_off_under_filters_that_have_only_that() -> None:
 def test_off_and_on_again() -> None:
     bed = Bed()
     bed.add(*LETTER)
-    there, kept = rules(bed), state(bed.hypervisor.filters)
+    there, before = rules(bed), kept(bed)
     bed.hypervisor.set_offload(False)
     bed.deliver()
     assert not bed.table.rules(Table.HW_CHAIN, Owner.FILTER)
@@ -262,7 +299,7 @@ def test_off_and_on_again() -> None:
     # The chain may have another tag now; all else is as it was.
     assert len(rules(bed)) == len(there)
     assert [each.in_hw for each in bed.hypervisor.filters] == [True, False, True]
-    assert len(state(bed.hypervisor.filters)) == len(kept)
+    assert len(kept(bed)) == len(before)
 
 
 def test_counts_add_up() -> None:

@@ -13,6 +13,7 @@ class FakeConntrack:
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, FlowTuple]] = []
         self.watched: set[int] = set()
+        self.watches: list[bool] = []  # was each established?
 
     def delete(self, zone: int, original: FlowTuple) -> None:
         self.calls.append(("delete", zone, original))
@@ -23,6 +24,7 @@ class FakeConntrack:
     def watch(self, entry: FlowEntry) -> None:
         assert entry.id not in self.watched
         self.watched.add(entry.id)
+        self.watches.append(entry.established)
 
     def unwatch(self, entry: FlowEntry) -> None:
         self.watched.remove(entry.id)

@@ -350,6 +350,15 @@ def test_udp_enters_by_its_commit_and_is_whole_two_seconds_later() -> None:
     assert len(conntrack.calls) == 1
 
 
+def test_udp_that_hardware_has_no_room_for_is_watched_as_what_it_is() -> None:
+    act_ct, conntrack = start(profile=MLX5_6_1)
+    act_ct.register(ZONE, FakeDriver(room=0))
+    entry = udp(act_ct, 10.0, NEW)
+    udp(act_ct, 11.0, REPLY)
+    assert entry.established and conntrack.watched == {entry.id}
+    assert conntrack.watches == [False, True]
+
+
 def test_udp_that_is_gone_is_not_looked_at_again() -> None:
     act_ct, conntrack = start(profile=MLX5_6_1)
     udp(act_ct, 10.0)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offload.errors import Unsupported
-from offload.ids import IdPool
+from offload.ids import IdPool, Mapping
 
 
 def test_counts_from_one_since_zero_means_none() -> None:
@@ -54,3 +54,35 @@ def test_no_id_is_held_twice(limit: int, steps: list[int]) -> None:
         elif held:
             pool.release(held.pop(step % len(held)))
         assert len(pool) == len(held)
+
+
+def test_an_id_is_free_after_its_time_of_grace() -> None:
+    pool = IdPool("chain tag", 1, grace_s=2.0)
+    pool.release(pool.allocate())
+    for now_s in (5.0, 6.9):
+        pool.tick(now_s)
+        with pytest.raises(Unsupported):
+            pool.allocate()
+    pool.tick(7.0)
+    assert pool.allocate() == 1
+
+
+def test_a_limit_may_move() -> None:
+    pool = IdPool("fte id", 4)
+    held = [pool.allocate() for _ in range(3)]
+    pool.limit = 2
+    with pytest.raises(Unsupported, match="all 2 are in use"):
+        pool.allocate()
+    for each in held[:2]:
+        pool.release(each)
+    assert pool.allocate() in (1, 2)
+
+
+def test_a_key_has_one_id_as_long_as_somebody_holds_it() -> None:
+    mapping: Mapping[str] = Mapping(IdPool("label id", 2))
+    assert mapping.hold("a") and not mapping.hold("a") and mapping.hold("b")
+    assert (mapping["a"], mapping["b"], list(mapping)) == (1, 2, ["a", "b"])
+    with pytest.raises(Unsupported):
+        mapping.hold("c")
+    assert not mapping.release("a") and mapping.release("a")
+    assert mapping.hold("c") and list(mapping) == ["b", "c"]

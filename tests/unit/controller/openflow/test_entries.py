@@ -157,8 +157,10 @@ def test_a_watched_entry(entry: FlowEntry, idle_s: int) -> None:
     assert asked["ct_tp_src"][0] == original.sport
     assert asked["ct_tp_dst"][0] == original.dport
     assert asked["ct_nw_proto"][0] == original.proto
-    state = 0x20 if original.proto == IPPROTO_UDP else 0x22
-    assert asked["ct_state"] == (state, state), "UDP may have no reply yet"
+    assert asked["ct_state"] == (0x22, 0x22)
+    early = WatchEntry(entry.id, entry.zone, original, idle_s, established=False)
+    [read_early] = flow_mods(messages.encoded(3, [early]))
+    assert plain_match(read_early.rule.matches)["ct_state"] == (0x21, 0x21)
     assert asked["reg2"] == (entry.zone, 0xFFFF)
     assert read.idle_s == idle_s and read.rule.report_removal
     assert read.rule.table is Table.SW_TRACK
