@@ -49,7 +49,7 @@ bench: root setup  ## measure; docs/performance.md explains the figures
 vagrant-box: root  ## build a Vagrant box from Debian packages (vagrant/README.md)
 	@vagrant/box/build
 
-vagrant-test: root  ## demo and tests in a VM, unattended (ARGS=--two: the demo in two)
+vagrant-test: root  ## demo and tests in a VM, unattended (ARGS=--two: the demo in two; --quick: no tests)
 	@vagrant/install.sh
 	@/usr/bin/python3 -m vagrant test $(ARGS)
 

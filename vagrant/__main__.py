@@ -1,6 +1,7 @@
 """``python3 -m vagrant``: an unattended run, or a command in a room with libvirt.
 
     test          one VM: what ``make vagrant-test`` does
+    test --quick  the same without the end-to-end tests
     test --two    two VMs, a hypervisor in each
     run COMMAND   a command (vagrant up, a shell) with libvirt beside it, in vagrant/
 
@@ -43,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = words.add_subparsers(dest="verb", required=True, metavar="VERB")
     test = verbs.add_parser("test", help="demo and tests in a VM, unattended")
-    test.add_argument("--two", action="store_true", help="the demo in two VMs")
+    what = test.add_mutually_exclusive_group()
+    what.add_argument("--two", action="store_true", help="the demo in two VMs")
+    what.add_argument("--quick", action="store_true", help="no end-to-end tests")
     run = verbs.add_parser("run", help="a command, with a libvirt of its own beside it")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     return words
@@ -58,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if asked.verb == "run":
             return _run(asked.command or ["bash"])
-        code = _test(2 if asked.two else 1)
+        code = _test(asked.two, asked.quick)
     except VagrantError as error:
         steps.complain(str(error))
         return 1
@@ -80,18 +83,19 @@ def _run(command: Sequence[str]) -> int:
         return subprocess.run(argv, env=environment).returncode
 
 
-def _test(vms: int) -> int:
+def _test(two: bool, quick: bool) -> int:
+    vms = 2 if two else 1
     _CACHE.mkdir(parents=True, exist_ok=True)
     host.check(_CACHE, vms, _memory_mib(), _DISK_MIB * vms)
     box = _box()
-    results = _fresh(_CACHE / f"results-{vms}")
     before = host.state()
     with _directory() as directory:
+        results = _fresh(_CACHE / f"results-{vms}")
         settings = {"TESTBED_BOX": str(box), _MARK: str(directory)}
         with room.opened(directory) as inside:
             run = trial.Trial(inside, results, settings)
             try:
-                (trial.one_vm if vms == 1 else trial.two_vms)(run)
+                trial.two_vms(run) if two else trial.one_vm(run, quick)
             except trial.Over:
                 pass
         with run.step("the machine is as it was"):
