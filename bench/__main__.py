@@ -7,7 +7,18 @@ import sys
 import time
 from pathlib import Path
 
-from bench import insertion, latency, offload_rate, plots, report
+from bench import (
+    filters,
+    growth,
+    insertion,
+    latency,
+    offload_rate,
+    plots,
+    report,
+    short_connections,
+    startup,
+    throughput,
+)
 from bench.figure import Benchmark, Failed, Figure, Found, Plot
 from bench.wire import FrameLost
 from topologies.errors import TopologyError
@@ -16,6 +27,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "insertion": insertion.measure,
     "offloads": offload_rate.measure,
     "latency": latency.measure,
+    "throughput": throughput.measure,
+    "short": short_connections.measure,
+    "growth": growth.measure,
+    "filters": filters.measure,
+    "startup": startup.measure,
 }
 _RESULTS = Path("results")
 

@@ -7,7 +7,6 @@ vm1 --ens1f0_0-- hv1 --ens1f0_1-- vm2        most run here: one switch
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from topologies.two_hypervisors import TwoHypervisors
 DRIVER = "bench.driver"
 PEER = "bench.straightforward"
 _ANSWER_S = 300.0
+_NOBODYS = bytes((10, 0, 9))
 _POLL_S = 0.01
 
 
@@ -56,10 +56,14 @@ class Bed:
         return Hardware(Path(self.net[hypervisor].ovs.directory))
 
     def end(self, name: str) -> End:
-        """A virtual machine as frames name it."""
+        """A virtual machine as frames name it.
+
+        Its address is nobody's, or the machine itself would answer: with a reset, or
+        with "port unreachable".
+        """
         node = self.net[name]
         mac = bytes.fromhex(node.defaultIntf().MAC().replace(":", ""))
-        return End(mac, ipaddress.ip_address(node.IP()).packed)
+        return End(mac, _NOBODYS + mac[-1:])
 
     def port(self, name: str) -> Port:
         """A virtual machine's interface."""

@@ -62,7 +62,9 @@ def extend(server: ControlServer) -> None:
 
 def _flows(request: dict[str, Any]) -> Iterator[FlowTuple]:
     here, there = (End(b"", bytes.fromhex(end)) for end in request["ends"])
-    return connections(here, there, request["proto"], request["count"])
+    return connections(
+        here, there, request["proto"], request["count"], request.get("first", 0)
+    )
 
 
 def _track(switch: Switch, flows: Iterator[FlowTuple]) -> None:

@@ -1,6 +1,6 @@
 """What happened to connections and nobody was told: deleted, or a copy dropped.
 
-OVS queues a hundred copies for the controller and drops what comes beyond, though
+OVS queues some hundred copies for the controller and drops what comes beyond, though
 conntrack has it that act_ct was told.  Whoever deletes a connection behind the
 driver's back leaves its entry in hardware, where conntrack does not tell.  Both are
 found by comparing conntrack's list with the entries; what this room is about is when
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import time
 
+from controller.conntrack import Doubt
 from controller.switch import Switch
 
-_LIST_SHARE = 20
+# A list may follow the last one when this many times its duration has passed.
+_RESTS = {Doubt.SLIGHT: 1000, Doubt.GRAVE: 20}
 _OVERFLOWS = ("rconn_overflow", "packet_in_overflow")
 
 
@@ -21,14 +23,16 @@ class LostConnections:
     """Looks after one switch once a second; ``look`` costs the same however much there is.
 
     The list is asked for when copies were dropped, and when conntrack may have lost
-    connections that it did not tell of.  A twentieth of the time at most goes into lists.
+    connections that it did not tell of.  A twentieth of the time at most goes into lists,
+    a thousandth if all that speaks for one is that something has changed.
     """
 
     def __init__(self) -> None:
         self._heard = 0
         self._dropped = 0
-        self._suspicious = False
-        self._next_s = 0.0
+        self._doubt = Doubt.NONE
+        self._compared_s = 0.0
+        self._took_s = 0.0
 
     def look(self, switch: Switch) -> None:
         """Look once.  Raises OvsError if the switch does not answer."""
@@ -36,17 +40,22 @@ class LostConnections:
         quiet, self._heard = heard == self._heard, heard
         if not quiet:
             dropped = sum(switch.ovs.coverage(counter) for counter in _OVERFLOWS)
-            self._suspicious |= dropped != self._dropped
+            if dropped != self._dropped:
+                self._doubt = Doubt.GRAVE
             self._dropped = dropped
         entries = len(switch.hypervisor.act_ct)
-        self._suspicious |= switch.conntrack.may_have_lost(entries, quiet)
-        if self._suspicious and time.monotonic() >= self._next_s:
+        found = switch.conntrack.may_have_lost(entries, quiet)
+        self._doubt = max(self._doubt, found)
+        if self._doubt and self._rested(_RESTS[self._doubt]):
             self._compare(switch)
+
+    def _rested(self, times: int) -> bool:
+        return time.monotonic() >= self._compared_s + times * self._took_s
 
     def _compare(self, switch: Switch) -> None:
         began_s = time.monotonic()
-        self._suspicious = False
+        self._doubt = Doubt.NONE
         count = switch.compare_connections()
         switch.conntrack.was_compared(count, len(switch.hypervisor.act_ct))
-        now_s = time.monotonic()
-        self._next_s = now_s + _LIST_SHARE * (now_s - began_s)
+        self._compared_s = time.monotonic()
+        self._took_s = self._compared_s - began_s

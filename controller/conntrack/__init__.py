@@ -12,10 +12,19 @@ Both are listed by ovs-vswitchd (``controller.connections``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Protocol
 
 from controller.hypervisor import Hypervisor
 from controller.rules import Message
+
+
+class Doubt(IntEnum):
+    """How much speaks for a look at conntrack's list."""
+
+    NONE = 0
+    SLIGHT = 1  # something has changed
+    GRAVE = 2  # something is lost
 
 
 class Conntrack(Protocol):
@@ -27,7 +36,7 @@ class Conntrack(Protocol):
     def carry_out(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Do what is not done by OpenFlow; return what is, in its order."""
 
-    def may_have_lost(self, entries: int, quiet: bool) -> bool:
+    def may_have_lost(self, entries: int, quiet: bool) -> Doubt:
         """Can there be entries, of so many, whose connections went with no word of it?
 
         ``quiet``: no copy came since the last time.  Raises OvsError.

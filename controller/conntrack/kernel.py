@@ -21,7 +21,7 @@ from contextlib import contextmanager
 import eventlet
 from eventlet.green import socket
 
-from controller.conntrack import Flush, ctnetlink
+from controller.conntrack import Doubt, Flush, ctnetlink
 from controller.fields import TOLD, Told
 from controller.hypervisor import Hypervisor
 from controller.rules import (
@@ -79,10 +79,10 @@ class KernelConntrack:
             LOG.warning("conntrack refused a request: %s", os.strerror(code))
         return rest
 
-    def may_have_lost(self, entries: int, quiet: bool) -> bool:
+    def may_have_lost(self, entries: int, quiet: bool) -> Doubt:
         """Did events come faster than they were read, since the last time?"""
         missed, self._missed = self._missed, False
-        return missed
+        return Doubt.GRAVE if missed else Doubt.NONE
 
     def was_compared(self, count: int, entries: int) -> None:
         """Nothing to remember: events go on."""

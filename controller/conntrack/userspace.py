@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from controller.conntrack import Doubt
 from controller.rules import Message
 
 
@@ -26,10 +27,12 @@ class UserspaceConntrack:
         """Leave all of it to OpenFlow."""
         return messages
 
-    def may_have_lost(self, entries: int, quiet: bool) -> bool:
+    def may_have_lost(self, entries: int, quiet: bool) -> Doubt:
         """Does the number of connections look like it?"""
         count = int(self._appctl("dpctl/ct-get-nconns"))
-        return count - entries < self._others or (quiet and count != self._count)
+        if count - entries < self._others:
+            return Doubt.GRAVE
+        return Doubt.SLIGHT if quiet and count != self._count else Doubt.NONE
 
     def was_compared(self, count: int, entries: int) -> None:
         """Remember the numbers."""

@@ -119,3 +119,13 @@ def test_lists_take_a_twentieth_of_the_time(switch: FakeSwitch, look: Any) -> No
     assert looks[0] == 1
     assert sum(looks) == 3
     assert looks[60] == looks[120] == 1
+
+
+def test_a_change_alone_is_worth_a_thousandth(switch: FakeSwitch, look: Any) -> None:
+    switch.list_takes_s = 0.1
+    switch.carries(100, 90)
+    assert (look(), look()) == (0, 1)
+    switch.carries(1, 0)
+    looks = [look() for _ in range(120)]
+    assert sum(looks) == 1
+    assert looks.index(1) >= 99

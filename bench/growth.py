@@ -1,0 +1,245 @@
+"""What a live connection costs, and what one more does where there are many.
+
+The live ones are made in the switch's conntrack and offered to act_ct as their copies
+would; then real packets offload, age and tear down others beside them:
+
+    UDP   greeting, answer         -> offloaded, and silent for 2 s: aged
+    TCP   handshake (3), FIN       -> offloaded, torn down
+
+Costs are processor time: the controller's own clock, and ovs-vswitchd's, less what
+both use in the same time when nothing happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.bed import Bed, Hardware, bed, until
+from bench.figure import Figure, Plot, Point, check
+from bench.frames import (
+    ACK,
+    FIN,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    SYN,
+    connections,
+    is_ip,
+    tcp,
+    udp,
+)
+from bench.wire import Port, exchange
+from offload.conntrack import FlowTuple
+
+_UDP_TIMEOUT_S = 2
+_LONG_S = 65_000
+_AT_A_TIME = 10_000
+_OTHERS = 10_000_000  # the numbers of connections that come and go
+_MOST_BYTES = 1536
+_MOST_CPU = 0.03
+_FLAT = 1.2
+_CALM = 0.1
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds of processor time an event takes."""
+
+    controller_us: float
+    switch_us: float
+
+
+@dataclass(slots=True)
+class _Cpu:
+    """Processor time of controller and switch since it was made."""
+
+    net: Bed
+    began: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, net: Bed) -> _Cpu:
+        """Begin to measure."""
+        return cls(net, _clocks(net))
+
+    def used(self) -> tuple[float, float, float]:
+        """(controller, switch, wall) seconds."""
+        now = _clocks(self.net)
+        return now[0] - self.began[0], now[1] - self.began[1], now[2] - self.began[2]
+
+
+def _clocks(net: Bed) -> tuple[float, float, float]:
+    switch = net.switch().cpu_times()
+    controller: float = net.ask("bench_cpu")["cpu_s"]
+    return controller, switch.user + switch.system, time.monotonic()
+
+
+def measure(quick: bool) -> Iterator[Figure | Plot]:
+    """At 1k, 10k, 100k and 200k live connections."""
+    counts = (500, 2_000) if quick else (1_000, 10_000, 100_000, 200_000)
+    events = 200 if quick else 1_000
+    memory: list[Point] = []
+    costs: dict[str, list[tuple[int, Cost]]] = {
+        "offload": [],
+        "teardown": [],
+        "aging": [],
+    }
+    idle = 0.0
+    with bed(tcp_timeout_s=_LONG_S, udp_timeout_s=_UDP_TIMEOUT_S) as net:
+        with net.hardware() as switch, net.port("vm1") as vm1, net.port("vm2") as vm2:
+            _come_and_go(_Others(net, switch, vm1, vm2, 0, events // 4))  # warm up
+            began = net.controller.memory_info().rss
+            live = 0
+            for round_, count in enumerate(counts, 1):
+                _make(net, live, count - live)
+                switch.check(live := count)
+                grown = net.controller.memory_info().rss - began
+                memory.append((count, grown / count))
+                idle = _idle(net, 2.0 if quick else 8.0)
+                others = _Others(net, switch, vm1, vm2, live, events, round_)
+                for name, cost in _come_and_go(others).items():
+                    costs[name].append((count, cost))
+    yield from _memory_figures(memory, quick)
+    yield Figure(
+        f"controller with {counts[-1]:,} live connections and no event",
+        idle * 100,
+        "% of a core",
+        target="< 3 %",
+        met=idle < _MOST_CPU,
+    )
+    for name, found in costs.items():
+        yield from _cost_figures(name, found)
+    yield Plot(
+        "cost",
+        "Processor time of one event, controller and switch",
+        "live connections",
+        "microseconds",
+        {
+            f"{name}, {who}": [
+                (count, getattr(cost, f"{who}_us")) for count, cost in found
+            ]
+            for name, found in costs.items()
+            for who in ("controller", "switch")
+        },
+        log_x=True,
+    )
+
+
+def _memory_figures(memory: list[Point], quick: bool) -> Iterator[Figure | Plot]:
+    for count, octets in memory[-1:] if quick else memory[1:]:
+        yield Figure(
+            f"controller's memory at {count:,} connections",
+            octets,
+            "bytes each",
+            target=f"<= {_MOST_BYTES:,}",
+            met=octets <= _MOST_BYTES,
+        )
+    yield Plot(
+        "memory",
+        "The controller's memory",
+        "live connections",
+        "bytes a connection",
+        {"": memory},
+        log_x=True,
+        target=_MOST_BYTES,
+    )
+
+
+def _cost_figures(name: str, found: list[tuple[int, Cost]]) -> Iterator[Figure | Plot]:
+    (few, first), rest = found[0], found[1:]
+    for count, cost in rest:
+        ratio = cost.controller_us / first.controller_us
+        yield Figure(
+            f"one {name} at {count:,}, controller (switch: {cost.switch_us:.0f} us)",
+            cost.controller_us,
+            "us",
+            f"at {few:,} {first.controller_us:.0f} us (switch: {first.switch_us:.0f} us)",
+            ratio,
+            f"<= {_FLAT}",
+            ratio <= _FLAT,
+        )
+
+
+def _make(net: Bed, first: int, count: int) -> None:
+    """Have so many more connections live, in conntrack and in hardware."""
+    ends = [net.end(name).address.hex() for name in ("vm1", "vm2")]
+    for at in range(first, first + count, _AT_A_TIME):
+        some = min(_AT_A_TIME, first + count - at)
+        for op in ("bench_track", "bench_offload"):
+            net.ask(op, ends=ends, proto=IPPROTO_TCP, first=at, count=some)
+
+
+def _idle(net: Bed, seconds: float) -> float:
+    """The controller's share of a core when nothing happens, once it is calm."""
+
+    def share(for_s: float) -> float:
+        cpu = _Cpu.of(net)
+        time.sleep(for_s)
+        used_s, _, wall_s = cpu.used()
+        return used_s / wall_s
+
+    until(lambda: share(1.0) < _CALM, "a calm controller", _PATIENCE_S)
+    return share(seconds)
+
+
+@dataclass(slots=True)
+class _Others:
+    """Connections that come and go beside those that live."""
+
+    net: Bed
+    switch: Hardware
+    vm1: Port
+    vm2: Port
+    live: int
+    count: int
+    round: int = 0
+
+    def flows(self, proto: int) -> list[FlowTuple]:
+        """Their tuples, of no other round."""
+        here, there = self.net.end("vm1"), self.net.end("vm2")
+        first = _OTHERS + self.round * self.count
+        return list(connections(here, there, proto, self.count, first))
+
+    def send(self, frames: list[bytes], back: bool = False) -> None:
+        """One frame of each."""
+        ends = (self.vm2, self.vm1) if back else (self.vm1, self.vm2)
+        exchange(*ends, frames, wanted=is_ip)
+
+    def cost(self, event: Callable[[], None], live: int) -> Cost:
+        """What it costs each of them, until so many connections are in hardware."""
+        idle = _Cpu.of(self.net)
+        time.sleep(1.0)
+        controller_s, switch_s, wall_s = idle.used()
+        still = controller_s / wall_s, switch_s / wall_s
+        busy = _Cpu.of(self.net)
+        event()
+        self.switch.wait_for(live)
+        controller_s, switch_s, wall_s = busy.used()
+        return Cost(
+            (controller_s - still[0] * wall_s) / self.count * 1e6,
+            (switch_s - still[1] * wall_s) / self.count * 1e6,
+        )
+
+
+def _come_and_go(others: _Others) -> dict[str, Cost]:
+    here, there = others.net.end("vm1"), others.net.end("vm2")
+    both = others.live + others.count
+    flows = others.flows(IPPROTO_UDP)
+    others.send([udp(here, there, flow, b"ask") for flow in flows])
+    answers = [udp(there, here, flow.inverted(), b"answer") for flow in flows]
+    offload = others.cost(lambda: others.send(answers, back=True), both)
+    aging = others.cost(lambda: None, others.live)
+    flows = others.flows(IPPROTO_TCP)
+    others.send([tcp(here, there, flow, SYN, 1) for flow in flows])
+    others.send(
+        [tcp(there, here, flow.inverted(), SYN | ACK, 1, 2) for flow in flows],
+        back=True,
+    )
+    others.send([tcp(here, there, flow, ACK, 2, 2) for flow in flows])
+    others.switch.wait_for(both)
+    ends = [tcp(here, there, flow, FIN | ACK, 2, 2) for flow in flows]
+    teardown = others.cost(lambda: others.send(ends), others.live)
+    others.net["hv1"].must("ovs-appctl", "revalidator/purge")
+    check(others.switch.ages == others.live, "entries are left over")
+    return {"offload": offload, "aging": aging, "teardown": teardown}
