@@ -4,6 +4,8 @@ SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin
 PYTHON := .venv/bin/python
 ARGS ?=
+N ?= 200
+SEED ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -12,6 +14,11 @@ ARGS ?=
 help:  ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "demo, test, e2e, kernel-datapath, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
+.PHONY: help setup demo test check unit e2e oracle kernel conformance bench vagrant-box vagrant-test format clean root
+
+help:  ## list the targets
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "demo, test, e2e, kernel, conformance, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
 
 setup:  ## install what is missing: system packages and .venv
 	@scripts/install.sh
@@ -34,7 +41,7 @@ e2e: root setup  ## end-to-end tests only
 oracle: root setup  ## get, make and boot the real kernel that tests/kernel asks
 	@$(PYTHON) -m tests.kernel.oracle build $(ARGS)
 
-kernel: root setup  ## the real kernel and the testbed beside it (not yet part of test)
+kernel: root setup  ## tests against the real kernel only
 	@$(PYTHON) -m pytest tests/kernel $(ARGS)
 
 placement: root setup  ## tests of hypervisors on two machines (not part of test: needs sshd)
@@ -42,6 +49,8 @@ placement: root setup  ## tests of hypervisors on two machines (not part of test
 
 kernel-datapath: root setup  ## end-to-end tests' core on the kernel's Open vSwitch, in a virtual machine
 	@$(PYTHON) -m tests.kernel.datapath test $(ARGS)
+conformance: root setup  ## N random programs on kernel and testbed (SEED= the first one's number)
+	@$(PYTHON) -m tests.kernel.conformance $(ARGS) run -n $(N) --seed $(SEED)
 
 bench: root setup  ## measure; docs/performance.md explains the figures
 	@$(PYTHON) -m bench $(ARGS)

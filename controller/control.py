@@ -100,6 +100,7 @@ class ControlServer:
             profile.named(request.get("profile", profile.DEFAULT.name)),
             request.get("netns", ""),
             tuple((name, int(size)) for name, size in request.get("card", {}).items()),
+            request.get("exact_counters", False),
         )
         self._driver.attach(config)
         return {"ok": True}

@@ -5,7 +5,9 @@ OVS credits what its datapath counted by the rules of a later moment (see
 they came back from it on a datapath flow of its own: sw_post_ct is exact, and
 so is the sum of both halves in front of it.  A ct filter's hardware count is
 therefore that sum without sw_post_ct's.  What was credited to hardware wrongly
-for it was so in the chain it leads to as well, and is taken off there.
+for it was so in the chain it leads to as well, and is taken off there: from
+what hardware counted, or, if the filter there sends its packets on to software,
+from what that counted, where the same packets are counted a second time.
 """
 
 from __future__ import annotations
@@ -21,12 +23,35 @@ from offload.actions import Verb
 
 @dataclass(slots=True)
 class Tally:
-    """One filter's two counts, and what was wrongly credited to hardware."""
+    """One filter's two counts, and what was wrongly credited to hardware.
+
+    ``absorbed`` is what others' wrong credits did to it that its counts do not show.
+    """
 
     installed: InstalledFilter
     software: Count
     hardware: Count
     excess: Count = field(default_factory=Count)
+    absorbed: Count = field(default_factory=Count)
+
+    @property
+    def punts(self) -> bool:
+        """Is there a rule in hardware that only sends its packets to software?"""
+        return bool(self.installed.hardware) and not self.installed.in_hw
+
+    @property
+    def suspect(self) -> Count:
+        """The count that may have wrong credits in it."""
+        if not self.punts:
+            return self.hardware
+        return Count() if self.installed.fte_ids else self.software
+
+    def take_off(self, wrong: Count) -> None:
+        """Correct that count."""
+        if self.punts:
+            self.software = self.software - wrong
+        else:
+            self.hardware = self.hardware - wrong
 
 
 def tally(
@@ -56,9 +81,12 @@ def _one(installed: InstalledFilter, now: dict[int, Count]) -> Tally:
     if not installed.fte_ids:
         return Tally(installed, total(Table.SW_CHAIN), total(Table.HW_CHAIN))
     in_front, hits = total(Table.SW_CHAIN), total(Table.HW_POST_CT)
-    if not hits.packets:
-        return Tally(installed, in_front, Count())
     tracked = total(Table.SW_POST_CT)
+    if not hits.packets:
+        made = Tally(installed, in_front, Count())
+        if made.punts and tracked.packets:
+            made.software, made.absorbed = tracked, in_front - tracked
+        return made
     hardware = (hits + in_front) - tracked
     return Tally(installed, tracked, hardware, hits - hardware)
 
@@ -70,12 +98,11 @@ def _take_off_excess(tallies: Iterable[Tally]) -> None:
         if not each.excess.packets:
             continue
         chain = _leads_to(each.installed)
-        there = [
-            other
-            for other in tallies
-            if other.installed.filter.chain == chain and other.hardware.packets
-        ]
-        _spread(each.excess, there)
+        there = [o for o in tallies if o.installed.filter.chain == chain]
+        excess = each.excess
+        for other in there:
+            excess = excess - min(excess, other.absorbed)
+        _spread(excess, [other for other in there if other.suspect.packets])
 
 
 def _leads_to(installed: InstalledFilter) -> int | None:
@@ -89,13 +116,13 @@ def _leads_to(installed: InstalledFilter) -> int | None:
 def _spread(excess: Count, over: list[Tally]) -> None:
     """Take ``excess`` off, from each in proportion to what it has."""
     packets, octets = excess.packets, excess.bytes
-    whole = sum(each.hardware.packets for each in over)
-    whole_bytes = sum(each.hardware.bytes for each in over)
+    whole = sum(each.suspect.packets for each in over)
+    whole_bytes = sum(each.suspect.bytes for each in over)
     for each in over:
-        own, own_bytes = each.hardware.packets, each.hardware.bytes
+        own, own_bytes = each.suspect.packets, each.suspect.bytes
         share = packets * own // whole if whole else 0
         share_bytes = octets * own_bytes // whole_bytes if whole_bytes else 0
         share, share_bytes = min(share, own), min(share_bytes, own_bytes)
-        each.hardware = each.hardware - Count(share, share_bytes)
+        each.take_off(Count(share, share_bytes))
         packets, octets = packets - share, octets - share_bytes
         whole, whole_bytes = whole - own, whole_bytes - own_bytes

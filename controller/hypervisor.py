@@ -58,6 +58,7 @@ class Config:
     profile: Profile = DEFAULT
     netns: str = ""
     card: tuple[tuple[str, int], ...] = ()
+    exact_counters: bool = False
 
 
 class Hypervisor:

@@ -32,6 +32,10 @@ from controller.fields import (
     INGRESSES,
     IP_PROTO,
     IP_TTL,
+    IPV4_DST,
+    IPV4_SRC,
+    IPV6_DST,
+    IPV6_SRC,
     LABEL,
     MARK,
     OF_A_CLASSIFICATION,
@@ -52,7 +56,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from offload.conntrack import TCP_RST
+from offload.conntrack import TCP_FIN, TCP_RST
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, CtState
 from offload.profile import DEFAULT, Profile
 
@@ -75,6 +79,7 @@ _INVALID = 40
 def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
     """Every rule that is there before the first device and filter."""
     yield from _invalid_rules(profile)
+    yield from _NO_IP_AT_ALL
     for table, actions in _TABLE_MISS.items():
         yield Rule(table, 0, (), actions)
     yield Rule(
@@ -109,7 +114,7 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
 
 
 def _invalid_rules(profile: Profile) -> Iterator[Rule]:
-    """What conntrack calls invalid, and the RST that OVS takes for new.
+    """What conntrack calls invalid, and the FIN and RST that OVS takes for new.
 
     Linux 5.7 goes on without the connection that there is not.
     Source: net/sched/act_ct.c:tcf_ct_act, nf_conntrack_proto_tcp.c:tcp_new
@@ -124,13 +129,33 @@ def _invalid_rules(profile: Profile) -> Iterator[Rule]:
     asked = (Match(CONNTRACK_STATE, invalid, invalid),)
     yield Rule(Table.SW_TRACK, _INVALID, asked, goes_on)
     for eth_type in (ETH_P_IP, ETH_P_IPV6):
-        reset = (
+        for flag in (TCP_FIN, TCP_RST):
+            ending = (
+                Match(ETH_TYPE, eth_type),
+                Match(IP_PROTO, IPPROTO_TCP),
+                Match(TCP_FLAGS, flag, flag),
+                Match(CONNTRACK_STATE, new, new),
+            )
+            yield Rule(Table.SW_TRACK, _INVALID, ending, goes_on)
+
+
+# A header that is cut off: OVS reads nothing but zeros, and act_ct drops the packet.
+# Source: net/sched/act_ct.c:tcf_ct_skb_network_trim
+_NO_IP_AT_ALL = tuple(
+    Rule(
+        Table.SW_TRACK,
+        _INVALID + 1,
+        (
             Match(ETH_TYPE, eth_type),
-            Match(IP_PROTO, IPPROTO_TCP),
-            Match(TCP_FLAGS, TCP_RST, TCP_RST),
-            Match(CONNTRACK_STATE, new, new),
-        )
-        yield Rule(Table.SW_TRACK, _INVALID, reset, goes_on)
+            *(Match(field, 0) for field in (IP_PROTO, IP_TTL, source, target)),
+        ),
+        (),
+    )
+    for eth_type, source, target in (
+        (ETH_P_IP, IPV4_SRC, IPV4_DST),
+        (ETH_P_IPV6, IPV6_SRC, IPV6_DST),
+    )
+)
 
 
 # Nothing goes there without matching; see Switch._credit.

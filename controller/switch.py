@@ -3,8 +3,8 @@
 OVS counts packets in its datapath and credits them to rules half a second
 later, by the rules of that moment.  So before rules are removed, what has been
 counted is credited (``_credit``); what comes up meanwhile goes with it.  Rules
-are added at once: a packet more in software costs more than a wrong credit,
-which ``counters.py`` mends.
+are added at once, unless exact counters are asked for: a packet more in software
+costs more than a wrong credit, which ``counters.py`` mends as well as it can.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class Switch:
         }
         self._zones: set[int] = set()
         self._flushing = False
+        self._exact = hypervisor.config.exact_counters
+        self._credited = (*_REMOVALS, AddEntry) if self._exact else _REMOVALS
         self.installed = False
 
     def connected(self, datapath: Any) -> None:
@@ -177,6 +179,8 @@ class Switch:
                 first.append(told)
             else:
                 then.append(told)
+        if self._exact:  # they wait for counters as well
+            then, first = [*then, *first], []
         outbox[:] = then
         self._send(first)
         self.flush_soon()
@@ -227,7 +231,7 @@ class Switch:
     def _flush_all(self) -> None:
         try:
             while self.hypervisor.outbox and self.datapath is not None:
-                if any(isinstance(m, _REMOVALS) for m in self.hypervisor.outbox):
+                if any(isinstance(m, self._credited) for m in self.hypervisor.outbox):
                     self._credit()
                 self.flush()
                 if self.hypervisor.closing:

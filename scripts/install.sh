@@ -21,6 +21,7 @@ readonly packages=(
     python3
     python3-openvswitch
     python3-venv
+    qemu-system-x86
     tcpdump
 )
 readonly python=/usr/bin/python3

@@ -272,6 +272,7 @@ class Hypervisor(RunNode, Switch):
             udp_timeout_s=options.udp_timeout_s or FLOW_TABLE_TIMEOUT_S,
             profile=options.profile,
             card=dict(options.card),
+            exact_counters=options.exact_counters,
         )
         # ovs-vswitchd connects to no socket outside of its own directory (vswitchd/bridge.c:
         # bridge_configure_remotes), but follows a link that is in it.

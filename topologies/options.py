@@ -62,6 +62,7 @@ class Options:
     delay_ms: float | None = None
     udp_timeout_s: int | None = None
     tcp_timeout_s: int | None = None
+    exact_counters: bool = False
     run_dir_root: Path = RUN_DIR_ROOT
     keep_logs: Path | None = None
 
@@ -95,7 +96,7 @@ class Options:
             raise BadOption(
                 f"unknown option {unknown[0]}: there are {', '.join(sorted(known))}"
             )
-        for name in ("hw_tc_offload", "filters"):
+        for name in ("hw_tc_offload", "filters", "exact_counters"):
             if name in words:
                 words[name] = bool(words[name])
         for name in ("run_dir_root", "keep_logs"):
@@ -170,6 +171,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"flow-table timeout of {protocol.upper()} (usually {FLOW_TABLE_TIMEOUT_S})",
         )
     add(
+        "--exact-counters",
+        action="store_true",
+        help="credit packets before each connection goes to hardware, which then takes longer",
+    )
+    add(
         "--run-dir-root",
         type=Path,
         default=RUN_DIR_ROOT,
@@ -196,6 +202,7 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
         delay_ms=arguments.delay,
         udp_timeout_s=arguments.udp_timeout,
         tcp_timeout_s=arguments.tcp_timeout,
+        exact_counters=arguments.exact_counters,
         run_dir_root=arguments.run_dir_root,
         keep_logs=arguments.keep_logs,
     )

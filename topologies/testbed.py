@@ -74,6 +74,7 @@ def running(
     datapath: str | Datapath = Datapath.AUTO,
     bandwidth_mbps: float | None = None,
     delay_ms: float | None = None,
+    exact_counters: bool = False,
     run_dir_root: Path = RUN_DIR_ROOT,
     keep_logs: Path | None = None,
 ) -> Iterator[Testbed]:
@@ -93,6 +94,7 @@ def running(
         datapath=datapath,
         bandwidth_mbps=bandwidth_mbps,
         delay_ms=delay_ms,
+        exact_counters=exact_counters,
         run_dir_root=run_dir_root,
         keep_logs=keep_logs,
     )

@@ -16,7 +16,7 @@ order of dumps           sorted before they are compared
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -59,19 +59,38 @@ class Difference:
         return f"{self.where}:\n  kernel  {_text(self.kernel)}\n  testbed {_text(self.testbed)}"
 
 
-def compare(kernel: Outcome, testbed: Outcome) -> tuple[Difference, ...]:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much of a case is compared: steps before `until`, and filters with their `counters`."""
+
+    until: int | None = None
+    counters: bool = True
+
+
+ALL = Scope()
+
+
+def compare(
+    kernel: Outcome, testbed: Outcome, scope: Scope = ALL
+) -> tuple[Difference, ...]:
     """Return all differences, in the order in which they came about."""
-    return tuple(_differences(kernel, testbed))
+    return tuple(_differences(kernel, testbed, scope))
 
 
-def _differences(kernel: Outcome, testbed: Outcome) -> Iterator[Difference]:
+def _differences(
+    kernel: Outcome, testbed: Outcome, scope: Scope
+) -> Iterator[Difference]:
     for number, (one, other) in enumerate(zip(kernel.commands, testbed.commands)):
         yield from _differ(f"command {number}", _ran(one), _ran(other))
-    for number, (here, there) in enumerate(zip(kernel.steps, testbed.steps)):
+    steps = list(zip(kernel.steps, testbed.steps))[: scope.until]
+    for number, (here, there) in enumerate(steps):
         for what, mine in _step(here).items():
             yield from _differ(f"step {number}: {what}", mine, _step(there)[what])
-    for port, shown in _filters(kernel.filters).items():
-        yield from _differ_filters(port, shown, _filters(testbed.filters).get(port, {}))
+    if scope.until is None:
+        mine = _filters(kernel.filters, scope.counters)
+        theirs = _filters(testbed.filters, scope.counters)
+        for port, shown in mine.items():
+            yield from _differ_filters(port, shown, theirs.get(port, {}))
 
 
 def _differ(where: str, kernel: Any, testbed: Any) -> Iterator[Difference]:
@@ -138,9 +157,10 @@ def _offloaded(connection: Connection) -> bool:
 Name = tuple[int, int, str, int]
 
 
-def _filters(shown: Iterable[Filters]) -> dict[str, dict[Name, Any]]:
+def _filters(shown: Iterable[Filters], counters: bool) -> dict[str, dict[Name, Any]]:
+    left_out = VOLATILE if counters else VOLATILE | {"stats"}
     return {
-        place.port: {_name(each): _filter(each) for each in place.filters}
+        place.port: {_name(each): _filter(each, left_out) for each in place.filters}
         for place in shown
         if place.hook == "ingress"
     }
@@ -151,13 +171,13 @@ def _name(shown: Mapping[str, Any]) -> Name:
     return shown["chain"], shown["pref"], shown["protocol"], handle
 
 
-def _filter(shown: Any) -> Any:
+def _filter(shown: Any, left_out: Set[str]) -> Any:
     """Return a filter's JSON without what is volatile; hardware's bytes as software counts them."""
     if isinstance(shown, list):
-        return [_filter(item) for item in shown]
+        return [_filter(item, left_out) for item in shown]
     if not isinstance(shown, dict):
         return shown
-    kept = {name: _filter(v) for name, v in shown.items() if name not in VOLATILE}
+    kept = {n: _filter(v, left_out) for n, v in shown.items() if n not in left_out}
     if "hw_packets" in shown:
         kept["bytes"] -= ETHERNET * shown["hw_packets"]
     return kept

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from tests.kernel.cases.case import Case
 from tests.kernel.cases.outcome import Outcome
-from tests.kernel.conformance.comparison import Difference, compare
+from tests.kernel.conformance.comparison import Difference, Scope, compare
+from tests.kernel.conformance.exceptions import (
+    Cut,
+    counters_are_comparable,
+    cut,
+)
 from tests.kernel.testbed.network import Mode
 
 
@@ -28,6 +33,7 @@ class Verdict:
 
     case: Case
     findings: tuple[Finding, ...]
+    cut: Cut | None = None
 
     @property
     def agrees(self) -> bool:
@@ -39,11 +45,13 @@ class Verdict:
 
 
 def judge(case: Case, kernel: Outcome, testbed: Mapping[Mode, Outcome]) -> Verdict:
-    """Compare each mode's outcome with the kernel's."""
+    """Compare each mode's outcome with the kernel's, as far as they are comparable."""
+    end = cut(case, kernel)
+    scope = Scope(end.step if end else None, counters_are_comparable(case))
     by_text: dict[str, Finding] = {}
     for mode, outcome in testbed.items():
-        for difference in compare(kernel, outcome):
+        for difference in compare(kernel, outcome, scope):
             before = by_text.get(str(difference))
             modes = (*before.modes, mode) if before else (mode,)
             by_text[str(difference)] = Finding(modes, difference)
-    return Verdict(case, tuple(by_text.values()))
+    return Verdict(case, tuple(by_text.values()), end)

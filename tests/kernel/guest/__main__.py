@@ -3,108 +3,75 @@
 It reads requests from a virtio-serial port, one JSON object a line, and answers each with one:
 
     {"op": "ping"}                           {"ok": true, "kernel": "6.1.0-56-amd64"}
-    {"op": "case", "case": {...}, "deadline_s": 20}   {"ok": true, "outcome": {...}}
+    {"op": "case", "place": "...", "case": "...", "deadline_s": 20}   {"ok": true, "outcome": "..."}
     {"op": "exec", "command": "..."}         {"ok": true, "ran": {"code": 0, ...}}
     anything that fails                      {"ok": false, "error": "..."}
 
-A case runs in a child, so that what it leaves behind (namespaces, sockets, processes) goes with
-it. Standard library only, and only what the initramfs carries.
+A case runs in a child, which the next case finds again if it is about the same place: the same
+ports and settings. What it leaves behind otherwise (namespaces, sockets, processes) goes with it.
+Standard library only, and only what the initramfs carries.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import time
 import traceback
 from typing import Any
 
-from tests.kernel.cases.case import Case
-from tests.kernel.cases.codec import decode, encode
+from tests.kernel.cases.codec import encode
+from tests.kernel.guest.child import Child
 from tests.kernel.guest.commands import run
-from tests.kernel.guest.execution import Execution
 
 PORT = "/dev/vport0p1"
 PORT_DEADLINE_S = 30.0
-Answer = dict[str, Any]
 
 
-def answer(request: dict[str, Any]) -> Answer:
-    """Do what is asked."""
-    match request["op"]:
-        case "ping":
-            return {"ok": True, "kernel": os.uname().release}
-        case "exec":
-            return {"ok": True, "ran": encode(run(request["command"]))}
-        case "case":
-            return _in_child(request["case"], float(request["deadline_s"]))
-        case other:
-            return _failure(f"no such request: {other}")
+class Server:
+    """Answers requests; keeps the child of the last case."""
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+
+    def answer(self, request: dict[str, Any]) -> bytes:
+        """Do what is asked."""
+        match request["op"]:
+            case "ping":
+                return _json({"ok": True, "kernel": os.uname().release})
+            case "exec":
+                return _json({"ok": True, "ran": encode(run(request["command"]))})
+            case "case":
+                return self._case(request)
+            case other:
+                return failure(f"no such request: {other}")
+
+    def _case(self, request: dict[str, Any]) -> bytes:
+        deadline_s = float(request["deadline_s"])
+        if self._child is None or self._child.place != request["place"]:
+            self._end_child()
+            self._child = Child.start(request["place"])
+        answer = self._child.ask(request["case"], deadline_s)
+        if answer:
+            return answer
+        self._end_child()
+        if answer is None:
+            return failure(f"the case took longer than {deadline_s:.0f} s")
+        return failure("the case died")
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
 
 
-def _failure(error: str) -> Answer:
-    return {"ok": False, "error": error}
+def failure(error: str) -> bytes:
+    """Return the answer that something failed."""
+    return _json({"ok": False, "error": error})
 
 
-def _in_child(case: dict[str, Any], deadline_s: float) -> Answer:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _be_child(case, writing)
-    os.close(writing)
-    try:
-        text = _read_all(reading, time.monotonic() + deadline_s)
-    finally:
-        os.close(reading)
-        _end(child)
-    if text is None:
-        return _failure(f"the case took longer than {deadline_s:.0f} s")
-    result: Answer = json.loads(text or b'{"ok": false, "error": "the case died"}')
-    return result
-
-
-def _be_child(case: dict[str, Any], writing: int) -> None:
-    """Never returns: the parent's code is not this process's business."""
-    os.setsid()
-    try:
-        outcome = Execution(decode(Case, case)).run()
-        result: Answer = {"ok": True, "outcome": encode(outcome)}
-    except BaseException:  # pylint: disable=broad-except
-        result = _failure(traceback.format_exc())
-    with os.fdopen(writing, "wb") as pipe:
-        pipe.write(json.dumps(result).encode())
-    os._exit(0)
-
-
-def _read_all(reading: int, deadline: float) -> bytes | None:
-    """Read until the child has ended, or return None if it takes too long."""
-    text = b""
-    while (left_s := deadline - time.monotonic()) > 0:
-        if not select.select([reading], [], [], left_s)[0]:
-            return None
-        chunk = os.read(reading, 1 << 16)
-        if not chunk:
-            return text
-        text += chunk
-    return None
-
-
-def _end(child: int) -> None:
-    """End the child and all that it started, and reap what has become ours."""
-    try:
-        os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                return
-        except ChildProcessError:
-            return
+def _json(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def _open_port() -> int:
@@ -127,6 +94,7 @@ def _write_all(port: int, data: bytes) -> None:
 def serve() -> None:
     """Answer requests until the host closes its end."""
     port = _open_port()
+    server = Server()
     buffer = b""
     while True:
         chunk = os.read(port, 1 << 16)
@@ -136,10 +104,10 @@ def serve() -> None:
         while b"\n" in buffer:
             line, _, buffer = buffer.partition(b"\n")
             try:
-                result = answer(json.loads(line))
+                result = server.answer(json.loads(line))
             except Exception:  # pylint: disable=broad-except
-                result = _failure(traceback.format_exc())
-            _write_all(port, json.dumps(result).encode() + b"\n")
+                result = failure(traceback.format_exc())
+            _write_all(port, result)
 
 
 if __name__ == "__main__":

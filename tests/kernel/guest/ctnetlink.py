@@ -27,6 +27,7 @@ NETLINK_ADD_MEMBERSHIP = 1
 GROUPS = (1, 2, 3)  # NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY
 CT_NEW, CT_GET, CT_DELETE = 0x100, 0x101, 0x102
 NLM_REQUEST_DUMP = 0x301
+NLM_REQUEST_ACK = 0x5
 NLM_CREATE = 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 HEADER = struct.Struct("=IHHII")
@@ -85,6 +86,16 @@ def listing() -> tuple[Connection, ...]:
                 if kind == NLMSG_ERROR:
                     raise OSError(-struct.unpack_from("=i", body)[0], "conntrack dump")
                 found.append(connection(body))
+
+
+def flush() -> None:
+    """Delete all entries of the current namespace."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as ask:
+        ask.bind((0, 0))
+        ask.send(HEADER.pack(20, CT_DELETE, NLM_REQUEST_ACK, 1, 0) + bytes(4))
+        ((_, _, body),) = _messages(ask.recv(1 << 16))
+        if code := struct.unpack_from("=i", body)[0]:
+            raise OSError(-code, "conntrack flush")
 
 
 def connection(body: bytes) -> Connection:

@@ -14,6 +14,7 @@ from tests.kernel.testbed.network import Mode, ThreeNics
 from tests.kernel.testbed.nic import Nic
 
 ALL_MODES = tuple(Mode)
+PROFILE = "mlx5-6.1"  # the generation of the oracle's kernel
 
 
 class Testbed:
@@ -27,7 +28,11 @@ class Testbed:
 
     def __enter__(self) -> Testbed:
         with ExitStack() as stack:
-            net = stack.enter_context(topologies.running(ThreeNics(), filters=False))
+            net = stack.enter_context(
+                topologies.running(
+                    ThreeNics(), filters=False, profile=PROFILE, exact_counters=True
+                )
+            )
             for mode in Mode:
                 self._nics[mode] = Nic(net, mode)
                 stack.callback(self._nics[mode].close)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from controller.counters import Tally, tally
 from controller.installed import Count, InstalledFilter
 from controller.openflow.decode import Counted
-from controller.rules import Owner, Table
+from controller.rules import Owner, Resubmit, Rule, Table
 from offload.cls_api import Classifier
 from tests.unit.controller.made import prepared
 
@@ -19,6 +19,7 @@ COMMIT = (
 )
 PLAIN = ADD + "chain 2 proto ip flower ct_state +trk+est action drop"
 OTHER = ADD + "chain 2 proto ip flower ct_state +trk action drop"
+PUNT = Rule(Table.HW_CHAIN, 1, (), (Resubmit(Table.HW_MISS),))
 BYTES = 100
 PACKETS = st.integers(0, 10**6)
 
@@ -87,6 +88,40 @@ def test_what_was_too_much_is_taken_off_in_the_next_chain(
     ]
     found = tally([ct, established], rules)
     assert halves(found[established.filter.id]) == (software, hardware)
+
+
+@given(PACKETS, st.integers(1, 10**6), st.data())
+def test_a_filter_that_hardware_sends_on_counts_no_packet_twice(
+    software: int, hardware: int, data: st.DataObject
+) -> None:
+    """What was credited to hardware wrongly went on from there to software's rule."""
+    wrongly = data.draw(st.integers(0, software))
+    ct, established = installed(CT_GOTO_2, PLAIN)
+    established.why_not, established.hardware = "refused", [PUNT]
+    rules = [
+        counted(ct, Table.SW_CHAIN, software - wrongly),
+        counted(ct, Table.HW_POST_CT, hardware + wrongly),
+        counted(ct, Table.SW_POST_CT, software),
+        counted(established, Table.SW_CHAIN, software + hardware + wrongly),
+    ]
+    found = tally([ct, established], rules)
+    assert halves(found[established.filter.id]) == (software + hardware, 0)
+
+
+@given(st.integers(1, 10**6), PACKETS)
+def test_nor_does_one_that_tracks_again(software: int, wrongly: int) -> None:
+    ct, again, other = installed(CT_GOTO_2, COMMIT, PLAIN)
+    again.why_not, again.hardware = "refused", [PUNT]
+    rules = [
+        counted(ct, Table.HW_POST_CT, software + wrongly),
+        counted(ct, Table.SW_POST_CT, wrongly),
+        counted(again, Table.SW_CHAIN, software + wrongly),
+        counted(again, Table.SW_POST_CT, software),
+        counted(other, Table.HW_CHAIN, 5),
+    ]
+    found = tally([ct, again, other], rules)
+    assert halves(found[again.filter.id]) == (software, 0)
+    assert halves(found[other.filter.id]) == (0, 5)
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.data())

@@ -141,6 +141,41 @@ def test_an_invalid_packet_is_untracked_in_5_7_and_tracked_later(
     assert get(after, fields.CT_ZONE) == (5 if state else 0)
 
 
+@pytest.mark.parametrize("flags", [0x04, 0x14, 0x11])
+@pytest.mark.parametrize(("state", "is_new"), [(0x21, True), (0x22, False)])
+def test_a_fin_or_rst_begins_no_connection(
+    flags: int, state: int, is_new: bool
+) -> None:
+    """Open vSwitch finds it new; to the kernel it is invalid."""
+    table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    put(packet, fields.ETH_TYPE, 0x0800)
+    put(packet, fields.IP_PROTO, 6)
+    put(packet, fields.IP_TTL, 64)
+    put(packet, fields.TCP_FLAGS, flags)
+    put(packet, fields.CONNTRACK_STATE, state)
+    put(packet, fields.CONNTRACK_MARK, 7)
+    put(packet, fields.ZONE, 5)
+    [(_, after)] = table.walk(packet, Table.SW_TRACK).outputs
+    assert get(after, fields.CT_STATE) == (0x30 if is_new else state)
+    assert get(after, fields.MARK) == (0 if is_new else 7)
+    assert get(after, fields.CT_ZONE) == 5
+
+
+@pytest.mark.parametrize("ethertype", [0x0800, 0x86DD])
+def test_an_ip_header_that_is_cut_off_ends_in_ct(ethertype: int) -> None:
+    """Open vSwitch reads zeros from it."""
+    table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    put(packet, fields.ETH_TYPE, ethertype)
+    put(packet, fields.CONNTRACK_STATE, 0x30)
+    assert not table.walk(packet, Table.SW_TRACK).outputs
+    put(packet, fields.IP_PROTO, 17)
+    assert table.walk(packet, Table.SW_TRACK).outputs
+
+
 OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
 BEGUN, REPLIED = "its first commit", "its first reply, remembered only"
 EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21

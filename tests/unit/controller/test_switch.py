@@ -26,8 +26,9 @@ def add(entry_id: int) -> AddEntry:
 class Connected(Switch):
     """A switch that keeps what it is sent, and whose copies lead to given messages."""
 
-    def __init__(self, *leads_to: Message) -> None:
-        super().__init__(Hypervisor(Config("hv1", 1, "/nowhere", {})))
+    def __init__(self, *leads_to: Message, exact_counters: bool = False) -> None:
+        config = Config("hv1", 1, "/nowhere", {}, exact_counters=exact_counters)
+        super().__init__(Hypervisor(config))
         self.sent = b""
         self.socket: Any = None
         self.datapath = self
@@ -55,6 +56,16 @@ def test_new_entries_overtake_what_waits() -> None:
 def test_but_not_their_own_removal() -> None:
     waiting = DeleteEntry(2, Direction.ORIGINAL)
     switch = Connected(add(2))
+    switch.hypervisor.outbox.append(waiting)
+    switch._received([COPY])
+    assert switch.sent == b""
+    assert switch.hypervisor.outbox == [waiting, add(2)]
+
+
+def test_nor_where_counters_are_to_be_exact() -> None:
+    """They wait until what was counted is credited, too."""
+    waiting = DeleteEntry(1, Direction.REPLY)
+    switch = Connected(add(2), exact_counters=True)
     switch.hypervisor.outbox.append(waiting)
     switch._received([COPY])
     assert switch.sent == b""

@@ -1,0 +1,143 @@
+"""Where the testbed cannot do as the kernel: each condition exact, and why.
+
+A condition looks at a step of a case with the kernel's own outcome at hand. From the first step
+that meets one, a case is not compared further; docs/conformance.md has the same list for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.kernel.cases.case import Case, Send
+from tests.kernel.cases.outcome import Connection, Outcome
+from tests.kernel.conformance.packet import FIN, RST, SYN, TCP, Packet, is_ip, parse
+
+Applies = Callable[[Packet, "Around"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The kernel's connections before a step and after it."""
+
+    case: Case
+    before: tuple[Connection, ...]
+    after: tuple[Connection, ...]
+
+    def of(self, packet: Packet) -> Iterator[Connection]:
+        """Return those that the packet belonged to before, in whatever zone."""
+        for each in self.before:
+            ways = each.original, each.reply
+            if each.protocol == packet.protocol and packet.ends in ways:
+                yield each
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A condition under which the two differ, and why that cannot be mended."""
+
+    name: str
+    why: str
+    applies: Applies
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """From this step on, a case is not compared."""
+
+    step: int
+    known: Known
+
+
+def _before_an_answer(packet: Packet, around: Around) -> bool:
+    if packet.protocol != TCP or packet.flags & (SYN | RST) == SYN:
+        return False
+    return any(
+        "SEEN_REPLY" not in each.status and each.original == packet.ends
+        for each in around.of(packet)
+    )
+
+
+def _reused_under_nat(packet: Packet, around: Around) -> bool:
+    return packet.flags & (SYN | RST | FIN) == SYN and any(
+        _translated(each) and each.state not in ("SYN_SENT", "SYN_RECV")
+        for each in around.of(packet)
+    )
+
+
+def _rst_that_closes_nothing(packet: Packet, around: Around) -> bool:
+    if not packet.flags & RST:
+        return False
+    keys = {(each.zone, each.original) for each in around.of(packet)}
+    return any(
+        (each.zone, each.original) in keys and each.state in (None, "ESTABLISHED")
+        for each in around.after
+    )
+
+
+def _tracked_again_behind_nat(packet: Packet, around: Around) -> bool:
+    again = [c for c in around.case.commands if "+trk+est" in c and " action ct " in c]
+    return bool(again) and any(
+        _translated(each) and "OFFLOAD" in each.status for each in around.of(packet)
+    )
+
+
+def _translated(connection: Connection) -> bool:
+    there, back = connection.original, connection.reply
+    return (there.src, there.dst) != (back.dst, back.src)
+
+
+KNOWN = (
+    Known(
+        "TCP before an answer",
+        "what the first end says after its first segment, before it was answered, is new or "
+        "invalid to the kernel, and established to userspace Open vSwitch",
+        _before_an_answer,
+    ),
+    Known(
+        "ports used again under NAT",
+        "userspace Open vSwitch keeps the closed connection until its timeout, and so gives the "
+        "next one of the same ports another port behind NAT",
+        _reused_under_nat,
+    ),
+    Known(
+        "RST out of order",
+        "the kernel's conntrack finds a RST beyond what it has seen out of the window (the data "
+        "went by the fast path); Open vSwitch can check all connections' windows or none's",
+        _rst_that_closes_nothing,
+    ),
+    Known(
+        "tracked again behind NAT",
+        "hardware has translated a packet that a filter left to software then tracks again: its "
+        "connection is not restored, and ct() does not know it by its new addresses",
+        _tracked_again_behind_nat,
+    ),
+)
+
+
+def cut(case: Case, kernel: Outcome) -> Cut | None:
+    """Return where comparing has to end, if anywhere."""
+    before: tuple[Connection, ...] = ()
+    for number, (step, outcome) in enumerate(zip(case.steps, kernel.steps)):
+        packet = parse(step.frame) if isinstance(step, Send) else None
+        if packet is not None:
+            around = Around(case, before, outcome.connections)
+            for known in KNOWN:
+                if known.applies(packet, around):
+                    return Cut(number, known)
+        before = outcome.connections
+    return None
+
+
+def counters_are_comparable(case: Case) -> bool:
+    """Tell if no packet is lost or made within ct, where the testbed counts once for a filter.
+
+    The kernel counts a datagram in pieces as one behind ct, Open vSwitch its pieces; and it counts
+    what ct drops (an IP header cut short) in front of ct only.
+    """
+    frames = [step.frame for step in case.steps if isinstance(step, Send)]
+    packets = [parse(frame) for frame in frames]
+    return not any(
+        packet.fragment if packet else is_ip(frame)
+        for packet, frame in zip(packets, frames)
+    )
