@@ -79,8 +79,7 @@ class CtEntries:
             if not delay_s and self._card.fails():
                 raise Unsupported(INSERTION_FAILED)
         except Unsupported as why:
-            self._refused[rule.entry_id] = None
-            self.refusals[str(why)] += 1
+            self._refuse(rule.entry_id, str(why))
             raise
         insertion = AddEntry(rule, self._timeouts.of(rule.match.proto))
         if not delay_s:
@@ -100,12 +99,17 @@ class CtEntries:
         if self._pending.get(key) is not later.insertion:
             return False
         if self._card.fails():
-            self._refused[rule.entry_id] = None
-            self.refusals[INSERTION_FAILED] += 1
+            self._refuse(rule.entry_id, INSERTION_FAILED)
             return True
         del self._pending[key]
         self._outbox.append(later.insertion)
         return False
+
+    def _refuse(self, entry_id: int, why: str) -> None:
+        """Remember an entry that did not fit, to try again; counted once a try."""
+        if entry_id not in self._refused:
+            self._refused[entry_id] = None
+            self.refusals[why] += 1
 
     def is_pending(self, entry_id: int) -> bool:
         """Has an entry insertions that are under way?"""

@@ -304,15 +304,23 @@ class ActCt:
         return refusal
 
 
+def never_offloaded(proto: int) -> str:
+    """Why no connection of a protocol enters a flow table, "" if some may."""
+    if proto in (IPPROTO_TCP, IPPROTO_UDP):
+        return ""
+    name = PROTOCOL_NAMES.get(proto, f"protocol {proto}")
+    return f"{name} is never offloaded: the flow table takes tcp and udp"
+
+
 def why_not(packet: TrackedPacket, profile: Profile = DEFAULT) -> str:
     """The rule that keeps a packet's connection out of the table, "" if none.
 
     Source: net/sched/act_ct.c:tcf_ct_flow_table_process_conn
     """
     proto = packet.original.proto
-    if proto not in (IPPROTO_TCP, IPPROTO_UDP):
-        name = PROTOCOL_NAMES.get(proto, f"protocol {proto}")
-        return f"{name} is never offloaded: the flow table takes tcp and udp"
+    never = never_offloaded(proto)
+    if never:
+        return never
     unreplied = proto == IPPROTO_UDP and profile.udp_when_confirmed
     if CtState.EST not in packet.state and not unreplied:
         return "not established yet"

@@ -41,7 +41,7 @@ from topologies.waiting import PATIENCE, wait_until
 BRIDGE = "br-int"
 TUNNEL = "vxlan0"
 _SHIM = Path(__file__).resolve().parent / "shim" / "shim.py"
-_SHIMMED = ("tc", "conntrack", "devlink", "ethtool")
+_SHIMMED = ("tc", "conntrack", "devlink", "ethtool", "why-not")
 # Filters set both keys and the remote address (tunnel_key set): the port itself has none.
 # What tc has encapsulated may be fragmented.
 _TUNNEL_OPTIONS = (

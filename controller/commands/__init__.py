@@ -1,4 +1,4 @@
-"""Commands typed at a hypervisor: tc, conntrack, devlink and ethtool.
+"""Commands typed at a hypervisor: tc, conntrack, devlink, ethtool and why-not.
 
 ``run`` answers as the tool would, or says that the command is not the
 testbed's and belongs to the system's own tool.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controller.commands import conntrack, devlink, ethtool, tc
+from controller.commands import conntrack, devlink, ethtool, tc, why_not
 from controller.commands.answer import Answer, Switch
 from controller.hypervisor import Hypervisor
 
@@ -17,6 +17,7 @@ _TOOLS = {
     "conntrack": conntrack.run,
     "devlink": devlink.run,
     "ethtool": ethtool.run,
+    "why-not": why_not.run,
 }
 
 
