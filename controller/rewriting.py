@@ -254,7 +254,9 @@ def _stale(header: Header, place: _Place, packet: PacketSoFar) -> Checksums:
 
 
 def vlan_push(action: VlanPush, packet: PacketSoFar) -> Iterator[RuleAction]:
-    """Put a tag in front."""
+    """Put a tag in front, the only one: OVS takes no second."""
+    if packet.pushed or packet.tagged is not False:
+        raise Unsupported("vlan push: the switch takes no second tag")
     packet.pushed += 1
     yield PushVlan(action.protocol)
     tag = action.priority << _PCP_SHIFT | fields.VLAN_PRESENT | action.vlan_id

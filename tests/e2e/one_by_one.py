@@ -18,7 +18,7 @@ from typing import Any
 from scapy.all import IP, UDP, Ether, Raw
 from scapy.packet import Packet
 
-from tests.e2e.state import settle
+from tests.e2e.state import Count, filters, settle
 from tests.e2e.wire import Capture, Port, parsed
 from topologies.testbed import Testbed
 
@@ -53,6 +53,7 @@ class OneByOne:
 
     def __init__(self, net: Testbed, ends: dict[str, Any]) -> None:
         self.hypervisor = net["hv1"]
+        self.offload = True
         self._ends = ends
 
     def add(self, *lines: str) -> None:
@@ -74,12 +75,26 @@ class OneByOne:
             out[name] = [parsed(frame) for frame in end.seen if TAG in frame]
         return CameOut(**out)
 
+    def took(self, prio: int = 1) -> Count:
+        """What a filter of ens1f0_0 counted; only hardware or only software has it."""
+        [one] = [
+            each
+            for each in filters(self.hypervisor, "ens1f0_0")
+            if (each.chain, each.prio) == (0, prio)
+        ]
+        assert not (
+            one.in_hw and one.count.software
+        ), "in hardware, but did not take it"
+        assert self.offload or not one.in_hw
+        return one.count
+
     def clear(self, offload: bool) -> None:
         """Remove all filters but the marker's; turn hardware on or off."""
         for device in _DEVICES:
             for chain in sorted(self._chains(device)):
                 words = f"filter del dev {device} ingress chain {chain}".split()
                 self.hypervisor.must("tc", *words)
+        self.offload = offload
         state = "on" if offload else "off"
         self.hypervisor.must("ethtool", "-K", "ens1f0", "hw-tc-offload", state)
         self.hypervisor.must("ovs-appctl", "dpctl/flush-conntrack")

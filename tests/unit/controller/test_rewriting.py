@@ -314,6 +314,9 @@ def test_what_has_no_tag_passes_as_in_linux() -> None:
         (asked(ETH_P_ALL), [VlanPop()], "vlan pop: the filter does not say if"),
         (TAGGED, [VlanPop(), VlanModify(5)], "vlan modify: the filter does not say"),
         (TAGGED, [VlanModify(5, 0x88A8)], "vlan modify: the switch does not change"),
+        (TAGGED, [PUSH], "vlan push: the switch takes no second tag"),
+        (TCP4, [PUSH, PUSH], "vlan push: the switch takes no second tag"),
+        (asked(ETH_P_ALL), [PUSH], "vlan push: the switch takes no second tag"),
     ],
 )
 def test_tags_nobody_knows_of(
