@@ -110,6 +110,8 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.OFFER_AGAIN: (),
     Table.DEC_TTL: (),
     Table.INGRESS: (Resubmit(Table.SW_CHAIN),),
+    Table.RESTORE: (SetField(TUPLE_ID, 0), Resubmit(Table.SW_CHAIN)),
+    Table.RESTORED: (*READ_CONNTRACK, Resubmit(Table.SW_CHAIN)),
 }
 
 
@@ -180,8 +182,7 @@ def chain_rule(tag: int, chain: int) -> Rule:
             SetField(GOTOS, 0),
             SetField(SEGMENT, 0),
             SetField(FTE_ID, 0),
-            SetField(TUPLE_ID, 0),
-            Resubmit(Table.SW_CHAIN),
+            Resubmit(Table.RESTORE),
         ),
         Owner.CHAIN,
         tag,

@@ -35,6 +35,8 @@ class Table(IntEnum):
     INGRESS = 13
     SW_NAT = 14
     SW_LOOKUP = 15
+    RESTORE = 16
+    RESTORED = 17
 
 
 class Match(NamedTuple):

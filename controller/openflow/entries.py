@@ -30,10 +30,12 @@ from controller.rules import (
     RuleAction,
     SetField,
     Table,
+    Track,
+    Translate,
     WatchEntry,
 )
 from offload.conntrack import TCP_FIN, TCP_RST, Direction
-from offload.flow_table import MangleField
+from offload.flow_table import FlowRule, MangleField
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP, CtState
 
 ENTRY_PRIORITY = 10
@@ -76,6 +78,12 @@ _MANGLED: dict[MangleField, str] = {
     MangleField.DST_ADDR: "new_dst",
     MangleField.SRC_PORT: "new_sport",
     MangleField.DST_PORT: "new_dport",
+}
+_OWN: dict[MangleField, str] = {
+    MangleField.SRC_ADDR: "src",
+    MangleField.DST_ADDR: "dst",
+    MangleField.SRC_PORT: "sport",
+    MangleField.DST_PORT: "dport",
 }
 
 
@@ -152,6 +160,8 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
     packed = _tuple_template(len(match.src) == _IPV4_BYTES, match.proto, changed).fill(
         values
     )
+    if changed:
+        packed += _restore(flow, changed, values)
     if flow.direction is Direction.REPLY:
         return packed
     age = {
@@ -160,6 +170,18 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
         "idle": _IDLE.pack(message.idle_s),
     }
     return packed + _age_template().fill(age)
+
+
+def _restore(
+    flow: FlowRule, changed: tuple[MangleField, ...], values: dict[str, bytes]
+) -> bytes:
+    """The rule for what was translated in hardware and goes on in software."""
+    before = {_MANGLED[field]: values[_OWN[field]] for field in changed}
+    ipv4 = len(flow.match.src) == _IPV4_BYTES
+    template = _restore_template(ipv4, flow.match.proto, changed, flow.direction)
+    return template.fill(
+        {**values, **before, "tuple_id": flow.entry_id.to_bytes(3, "big")}
+    )
 
 
 def watch_entry(epoch: int, message: WatchEntry) -> bytes:
@@ -286,6 +308,45 @@ def _tuple_template(
         table, ENTRY_PRIORITY, matches, actions, Owner.PIPELINE, _SENTINELS["owner_id"]
     )
     return Template(encode.add_rule(0, AddRule(rule)), _sizes(names, ipv4))
+
+
+@lru_cache(maxsize=None)
+def _restore_template(
+    ipv4: bool,
+    proto: int,
+    changed: tuple[MangleField, ...],
+    direction: Direction,
+) -> Template:
+    """Undo NAT and have conntrack do it again: its connection is the packet's then.
+
+    Without that, a later ct() in software would not know the translated packet.
+    Source: net/sched/act_ct.c:tcf_ct_flow_table_restore_skb
+    """
+    renamed = {"new_" + name: field for name, field in _headers(ipv4, proto).items()}
+    holes = tuple(_MANGLED[field] for field in changed)
+    reply = fields.ovs_ct_state(CtState.RPL)
+    matches = (
+        Match(fields.ETH_TYPE, ETH_P_IP if ipv4 else ETH_P_IPV6),
+        Match(fields.IP_PROTO, proto),
+        Match(fields.TUPLE_ID, _SENTINELS["tuple_id"]),
+        Match(fields.CT_STATE, reply * direction, reply),
+    )
+    actions: tuple[RuleAction, ...] = (
+        *(SetField(renamed[hole], _sentinel(hole, renamed[hole])) for hole in holes),
+        SetField(fields.TUPLE_ID, 0),
+        Track(_SENTINELS["zone"], table=Table.RESTORED, nat=Translate()),
+    )
+    rule = Rule(
+        Table.RESTORE,
+        ENTRY_PRIORITY,
+        matches,
+        actions,
+        Owner.PIPELINE,
+        _SENTINELS["owner_id"],
+    )
+    sizes = _sizes(("owner_id", "zone", *holes), ipv4)
+    sizes["tuple_id"] = _mark_of("tuple_id", 3)
+    return Template(encode.add_rule(0, AddRule(rule)), sizes)
 
 
 @lru_cache(maxsize=None)

@@ -176,6 +176,35 @@ def test_a_reply_offers_a_translated_connection(
         assert meter.read(prio=1, chain=0) == Count(hardware=1)
 
 
+@families
+@pytest.mark.parametrize("nat", ["src addr {0}", "dst addr {0} port 8080"])
+def test_a_translated_packet_that_misses_later_has_its_connection_back(
+    net: Testbed, ports: dict[str, Port], family: Family, nat: str
+) -> None:
+    """Hit and translated in hardware, then a filter of software's that commits a mark."""
+    away = family.translated if nat.startswith("src") else family.server
+    lines = nat_filters(family.protocol, nat.format(away))
+    mark = "action ct commit zone 5 mark 7 pipe"
+    lines[2] = lines[2].replace(EST, f"{mark} {EST}")
+    lines[4] = lines[4].replace(EST, f"{mark} {EST}")
+    add(net["hv1"], *lines)
+    client, server = ends(ports, family)
+    udp = UdpConversation(client, server, client_seen=replace(client, ip=away))
+    if nat.startswith("dst"):
+        seen = replace(server, ip=family.translated, number=80)
+        udp = UdpConversation(client, server, server_seen=seen)
+    talk(udp)
+    offloaded(net, 1, ["hv1"])
+    there, back = Meter(net["hv1"], "ens1f0_0"), Meter(net["hv1"], "ens1f0_1")
+    for _ in range(3):
+        exchange(udp, b"data")
+    for meter in (there, back):
+        assert meter.read(prio=1, chain=0) == Count(hardware=3)
+        assert meter.read(prio=1, chain=50, ct_state="+trk+est") == Count(software=3)
+    [connection] = connections(net["hv1"], "-w", "5")
+    assert connection.mark == 7 and connection.in_hw
+
+
 def test_fin_is_translated_too(net: Testbed, ports: dict[str, Port]) -> None:
     """It goes to software with the entry's end, and arrives as the others did."""
     add(net["hv1"], *nat_filters("ip", "src addr 10.0.0.100"))

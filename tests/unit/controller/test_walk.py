@@ -198,6 +198,7 @@ def test_a_hit_that_misses_chain_2_resumes_there_with_its_state() -> None:
         Table.HW_POST_CT,
         Table.HW_CHAIN,  # chain 2: the software filter's punt rule
         Table.HW_MISS,
+        Table.RESTORE,  # no NAT, nothing to undo
         Table.SW_CHAIN,
     ]
     [(port, sent)] = walk.outputs

@@ -24,6 +24,8 @@ from controller.rules import (
     RuleAction,
     SetField,
     Table,
+    Track,
+    Translate,
     WatchEntry,
 )
 from offload.conntrack import Direction, FlowTuple
@@ -120,6 +122,33 @@ def meant(flow: FlowRule) -> Rule:
     )
 
 
+def restoring(flow: FlowRule) -> Rule:
+    """What undoes a direction's NAT for software, which does it again."""
+    _, which = headers(flow.match)
+    own = {
+        MangleField.SRC_ADDR: int.from_bytes(flow.match.src, "big"),
+        MangleField.DST_ADDR: int.from_bytes(flow.match.dst, "big"),
+        MangleField.SRC_PORT: flow.match.sport,
+        MangleField.DST_PORT: flow.match.dport,
+    }
+    reply = 0x08 if flow.direction is Direction.REPLY else 0
+    return Rule(
+        Table.RESTORE,
+        10,
+        (
+            *headers(flow.match)[0][:2],
+            Match(fields.TUPLE_ID, flow.entry_id),
+            Match(fields.CT_STATE, reply, 0x08),
+        ),
+        (
+            *(SetField(which[each.field], own[each.field]) for each in flow.mangles),
+            SetField(fields.TUPLE_ID, 0),
+            Track(flow.zone, table=Table.RESTORED, nat=Translate()),
+        ),
+        Owner.ENTRY,
+    )
+
+
 def same(read: Rule, wanted: Rule) -> bool:
     """But for the id in the cookie, which is the encoder's own."""
     return plain(replace(read, owner_id=0, report_removal=False)) == plain(wanted)
@@ -129,8 +158,13 @@ def same(read: Rule, wanted: Rule) -> bool:
 @given(flow_entries(), st.integers(1, 255), st.integers(1, 65535))
 def test_an_entrys_rules(entry: FlowEntry, epoch: int, idle_s: int) -> None:
     original, reply = entry.rules
-    there, age = flow_mods(messages.encoded(epoch, [AddEntry(original, idle_s)]))
-    [back] = flow_mods(messages.encoded(epoch, [AddEntry(reply, idle_s)]))
+    there, *restores, age = flow_mods(
+        messages.encoded(epoch, [AddEntry(original, idle_s)])
+    )
+    back, *others = flow_mods(messages.encoded(epoch, [AddEntry(reply, idle_s)]))
+    for flow, made in ((original, restores), (reply, others)):
+        assert len(made) == bool(flow.mangles)
+        assert all(same(each.rule, restoring(flow)) for each in made)
     assert same(there.rule, meant(original))
     assert same(back.rule, meant(reply))
     assert (there.idle_s, back.idle_s, age.idle_s) == (0, 0, idle_s)
