@@ -9,7 +9,7 @@ SEED ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e oracle kernel placement kernel-datapath bench vagrant-box vagrant-test format clean root
+.PHONY: help setup demo test check unit e2e oracle fuzz kernel placement kernel-datapath bench vagrant-box vagrant-test format clean root
 
 help:  ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

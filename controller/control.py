@@ -75,7 +75,7 @@ class ControlServer:
             if operation is None:
                 raise BadRequest(f"no such operation: {request['op']}")
             return operation(request)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             return _refused(f"bad request: {error!r}")
         except (BadRequest, NotConnected, OvsError, OffloadError) as error:
             return _refused(str(error))
@@ -115,7 +115,9 @@ class ControlServer:
 
     def _exec(self, request: Request) -> Reply:
         switch = self.switch(request)
-        argv, stdin = request["argv"], request.get("stdin")
+        argv, stdin = _words(request["argv"]), request.get("stdin")
+        if not isinstance(stdin, str | None):
+            raise BadRequest("stdin is no text")
         answer = commands.run(switch.hypervisor, switch, argv, stdin, time.monotonic())
         switch.flush()
         if answer is None:
@@ -154,6 +156,13 @@ def _read_line(client: Any) -> bytes:
             break
         received += piece
     return bytes(received)
+
+
+def _words(argv: object) -> list[str]:
+    """A command line, which is a list of words."""
+    if not isinstance(argv, list) or not all(isinstance(each, str) for each in argv):
+        raise BadRequest("argv is no list of words")
+    return argv
 
 
 def _refused(reason: str) -> Reply:

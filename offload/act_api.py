@@ -186,6 +186,8 @@ class ActionTables:
 
     def get(self, kind: str, index: int) -> Instance:
         """The instance of that index.  Raises KernelError."""
+        if not index:
+            raise KernelError("Invalid TC action index value")
         found = self._tables[kind].instances.get(index)
         if found is None:
             raise KernelError(NOT_FOUND, "No such file or directory")

@@ -82,12 +82,13 @@ _ETH = {
     "dst": _Field(0, 6),
     "src": _Field(6, 6),
 }
-_HEADERS = {
+_HEADERS: dict[str, tuple[Header, dict[str, _Field]]] = {
     "eth": (Header.ETH, _ETH),
     "ip": (Header.IP4, _IP),
     "ip6": (Header.IP6, _IP6),
     "tcp": (Header.TCP, {**_PORTS, "flags": _Field(13, 1, 0xFF)}),
     "udp": (Header.UDP, _PORTS),
+    "icmp": (Header.NETWORK, {}),  # a name without fields
 }
 _WIDTHS = {
     "u32": (4, WORD_MASK),

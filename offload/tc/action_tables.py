@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from offload.act_api import KINDS, Request
 from offload.actions import Action
-from offload.errors import KernelError, Unsupported
+from offload.errors import Unsupported
 from offload.tc.actions import NOT_OURS, parse_actions, show_actions
 from offload.tc.answer import new_answer, printed
 from offload.tc.command import (
@@ -94,12 +94,9 @@ def _name(words: Words) -> tuple[str, int]:
     if not words.matches("index"):
         words.leave(f"Error: no index specified action: {kind}")
     try:
-        index = parse_index(words)
+        return kind, parse_index(words)
     except Declined:
         words.leave()
-    if not index:
-        words.kernel_will_refuse(KernelError("Invalid TC action index value"))
-    return kind, index
 
 
 def _kind(word: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from offload.tc.action_tables import parse_action_tables
 from offload.tc.chain import parse_chain
-from offload.tc.command import Batch, Command, Foreign
+from offload.tc.command import Actions, Batch, Command, Foreign
 from offload.tc.filter import parse_filter
 from offload.tc.options import Options
 from offload.tc.qdisc import parse_qdisc
@@ -84,7 +84,8 @@ def parse(
         command = _parse_object(words, options, ours)
     except Left as left:
         raise Refusal("\n".join(words.said), left.exit_code) from None
-    if words.kernel_error is not None and not isinstance(command, Foreign):
+    # An action that stands alone brings its error along: tc leaves differently then.
+    if words.kernel_error is not None and not isinstance(command, Foreign | Actions):
         raise words.kernel_error
     return command
 

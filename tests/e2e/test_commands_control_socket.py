@@ -32,12 +32,21 @@ BAD = {
     "two objects": STATUS.strip() * 2 + b"\n",
     "a deep list": b"[" * 100_000 + b"\n",
     "a long number": b"9" * 10_000 + b"\n",
+    "a deep argument": (
+        b'{"op": "exec", "hypervisor": "hv1", "argv": '
+        + b"[" * 500
+        + b"]" * 500
+        + b"}\n"
+    ),
     "an unknown operation": b'{"op": "reboot"}\n',
     "an operation that is no word": b'{"op": ["status"]}\n',
     "no hypervisor": b'{"op": "exec", "argv": ["tc"]}\n',
     "an unknown hypervisor": b'{"op": "exec", "hypervisor": "hv9", "argv": ["tc"]}\n',
     "no command": b'{"op": "exec", "hypervisor": "hv1"}\n',
     "a command of numbers": b'{"op": "exec", "hypervisor": "hv1", "argv": ["tc", 1]}\n',
+    "a batch of lists": (
+        b'{"op": "exec", "hypervisor": "hv1", "argv": ["tc", "-b", "-"], "stdin": []}\n'
+    ),
     "a command that is no list": b'{"op": "exec", "hypervisor": "hv1", "argv": 5}\n',
     "a batch of numbers": (
         b'{"op": "exec", "hypervisor": "hv1", "argv": ["tc", "-b", "-"], "stdin": 7}\n'
@@ -72,6 +81,7 @@ def test_nonsense_gets_one_line(
         said = json.loads(line)
         assert said["ok"] is False
         assert said["error"] and "\n" not in said["error"]
+        assert "internal error" not in said["error"]
 
 
 @pytest.mark.parametrize("size", [1 << 20, 17 << 20])

@@ -220,6 +220,8 @@ def test_get_and_delete() -> None:
     assert tables.get("ct", 7).action == Ct(zone=1)
     with refused(NOT_FOUND):
         tables.get("gact", 7)
+    with refused("Invalid TC action index value"):
+        tables.get("ct", 0)
     tables.bind([ct(index=8)], 0.0)
     with refused(NOT_DELETED):
         tables.delete([("ct", 8)])

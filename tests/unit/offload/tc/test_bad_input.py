@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offload.errors import OffloadError
-from offload.tc import batch, parse, validate
+from offload.tc import Refusal, batch, parse, validate
 
 from .refusals import REFUSALS
 
@@ -63,3 +64,9 @@ def test_a_number_too_long_for_python() -> None:
     for word in (huge, f"0x{huge}", f"0{'7' * 100_000}"):
         with contextlib.suppress(OffloadError):
             parse(["filter", "add", "dev", "d", "ingress", "prio", word])
+
+
+def test_pedit_takes_so_many_keys() -> None:
+    line = "actions add action pedit ex " + "munge ip ttl set 1 " * 129
+    with pytest.raises(Refusal, match="Bad pedit construct"):
+        parse(line.split())

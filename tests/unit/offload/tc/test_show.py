@@ -235,3 +235,68 @@ def test_a_new_filter_in_software() -> None:
     assert "  not_in_hw\n" in text
     assert "\t index 1 ref 1 bind 1\n\tAction statistics:\n" in text
     assert "used_hw_stats" not in text
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words", "printed"),
+    [
+        ("802.1q", "vlan_id 5 vlan_prio 0", ["vlan_id 5", "vlan_prio 0"]),
+        ("802.1q", "", []),
+        (
+            "802.1ad",
+            "vlan_ethtype 802.1q cvlan_id 3 cvlan_prio 2 cvlan_ethtype ip dst_mac 1:2:3:4:5:6",
+            [
+                *("vlan_ethtype 802.1Q", "cvlan_id 3", "cvlan_prio 2"),
+                *("cvlan_ethtype ip", "dst_mac 01:02:03:04:05:06", "eth_type ipv4"),
+            ],
+        ),
+        (
+            "802.1q",
+            "vlan_ethtype 0x1234",
+            ["vlan_ethtype [4660]", "eth_type 1234"],
+        ),
+        ("ip", "ip_flags frag", ["eth_type ipv4", "ip_flags frag"]),
+        (
+            "ip",
+            "ip_flags nofrag/firstfrag",
+            ["eth_type ipv4", "ip_flags nofrag/firstfrag"],
+        ),
+        ("ip", "ip_flags nofirstfrag", ["eth_type ipv4", "ip_flags nofirstfrag"]),
+        (
+            "arp",
+            "arp_op reply arp_sip 1.2.3.4 arp_tip 1.2.0.0/16 arp_sha 1:2:3:4:5:6/8",
+            [
+                *("eth_type arp", "arp_sip 1.2.3.4", "arp_tip 1.2.0.0/16"),
+                *("arp_op reply", "arp_sha 01:00:00:00:00:00/8"),
+            ],
+        ),
+        ("arp", "arp_op 2/3", ["eth_type arp", "arp_op 2/3"]),
+        (
+            "ip",
+            "indev x ip_proto tcp src_port 9 dst_port 5-6 tcp_flags 2 enc_tos 4/0xfc",
+            [
+                *("indev x", "eth_type ipv4", "ip_proto tcp", "src_port 9"),
+                *("dst_port 5-6", "tcp_flags 0x2/fff", "enc_tos 4/0xfc"),
+            ],
+        ),
+    ],
+)
+def test_keys(protocol: str, words: str, printed: list[str]) -> None:
+    command = parse(f"filter add dev d ingress proto {protocol} flower {words}".split())
+    assert isinstance(command, FilterAdd)
+    entry = replace(plain(protocol=command.protocol), match=command.match)
+    lines = show("d", [entry]).splitlines()[2:]
+    assert [line.strip() for line in lines] == [*printed, "not_in_hw"]
+
+
+def test_keys_that_are_objects_in_json() -> None:
+    words = "ip_proto tcp dst_port 5-6 ip_flags frag/nofirstfrag"
+    command = parse(f"filter add dev d ingress proto ip flower {words}".split())
+    assert isinstance(command, FilterAdd)
+    _, entry = json.loads(show("d", [replace(plain(), match=command.match)], json=True))
+    assert entry["options"]["keys"] == {
+        "eth_type": "ipv4",
+        "ip_proto": "tcp",
+        "dst_port": {"start": 5, "end": 6},
+        "ip_flags": {"frag": True, "firstfrag": False},
+    }
