@@ -1,6 +1,7 @@
 """The testbed held against the real kernel, from the command line (as root).
 
-python -m tests.kernel.conformance run [-n N] [--seed S]   N random programs from number S on
+python -m tests.kernel.conformance run [-n N] [--seed S]   N random programs from number S on;
+                                                           -x stops at the first disagreement
 python -m tests.kernel.conformance case CASE.json          a case; what differs (- reads stdin)
 python -m tests.kernel.conformance program SEED            print a random program as a case
 """
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
         with Running(say, keep=not asked.fresh) as executors:
             if asked.verb == "case":
                 return _case(executors, asked.case)
-            return _run(executors, asked.number, asked.seed)
+            return _run(executors, asked.number, asked.seed, asked.x)
     except (
         *(OracleError, TopologyError, NotPossible, BadJson),
         *(OSError, json.JSONDecodeError),
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="random programs")
     run.add_argument("-n", "--number", type=int, default=200, help="how many (200)")
     run.add_argument("--seed", type=int, default=0, help="number of the first one (0)")
+    run.add_argument("-x", action="store_true", help="stop at the first disagreement")
     case = verbs.add_parser("case", help="a case, and what differs")
     case.add_argument("case", help="a file, or - for standard input")
     one = verbs.add_parser("program", help="print a random program as a case")
@@ -78,7 +80,7 @@ def _case(executors: Executors, name: str) -> int:
     return int(not verdict.agrees)
 
 
-def _run(executors: Executors, number: int, seed: int) -> int:
+def _run(executors: Executors, number: int, seed: int, stop: bool) -> int:
     report = Report(number)
     progress = Progress(report)
     todo = list(range(seed, seed + number))
@@ -93,7 +95,10 @@ def _run(executors: Executors, number: int, seed: int) -> int:
                         shown = _shown(executors, verdict, len(report.shown) < SHRUNK)
                         report.shown.append(shown)
                     progress.step()
-            except (CaseFailed, MachineDied) as error:
+                    if stop and report.shown:
+                        todo.clear()
+                        break
+            except (CaseFailed, MachineDied, NotPossible) as error:
                 say(f"program {todo.pop(0)}: {error}")
                 report.programs += 1
                 report.failed += 1

@@ -124,10 +124,14 @@ class _Port:
         return (to(self.peer),)
 
     def before(self) -> tuple[str, ...]:
-        return tuple(self.pick(words) for words in BEFORE_CT if self.chance(0.1))
+        return self.some(BEFORE_CT)
 
     def middle(self) -> tuple[str, ...]:
-        return tuple(self.pick(words) for words in AFTER_CT if self.chance(0.1))
+        return self.some(AFTER_CT)
+
+    def some(self, lines: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        words = [self.pick(line) for line in lines if self.chance(0.08)]
+        return tuple(w.replace("HOP", HOP[self.policy.v6]) for w in words)
 
     def wild_match(self) -> str:
         layers = self.random.sample(WILD_KEYS, self.random.randint(1, 2))
@@ -151,8 +155,16 @@ class _Port:
         return self.random.choice(words)
 
 
-BEFORE_CT: tuple[tuple[str, ...], ...] = ()
-AFTER_CT: tuple[tuple[str, ...], ...] = (("ct clear pipe",),)
+HOP = {
+    False: "pedit ex munge ip ttl set 63 pipe action csum ip4h pipe",
+    True: "pedit ex munge ip6 hoplimit set 63 pipe",
+}
+# One of each line, now and then. HOP is what the protocol has for it.
+BEFORE_CT: tuple[tuple[str, ...], ...] = (("HOP",),)
+AFTER_CT: tuple[tuple[str, ...], ...] = (
+    ("ct clear pipe",),
+    ("HOP", "pedit ex munge eth dst set 24:8a:07:a5:28:09 pipe", "vlan push id 5 pipe"),
+)
 
 # Of each layer at most one: two of a layer would contradict each other.
 WILD_KEYS: tuple[tuple[Words, ...], ...] = (
@@ -161,6 +173,9 @@ WILD_KEYS: tuple[tuple[Words, ...], ...] = (
         lambda random: f"ip_proto tcp dst_port {random.choice((80, 81, 1001))}",
         lambda random: f"ip_proto udp src_port {random.choice((80, 1000, 1001))}",
         lambda random: f"ip_proto tcp tcp_flags {random.choice(('0x2/0x2', '0x10/0x17'))}",
+        lambda random: f"ip_proto tcp dst_port {random.choice(('80-81', '81-1000'))}",
+        lambda random: f"ip_ttl {random.choice((64, 63, 1))}",
+        lambda random: "ip_tos 0",
     ),
     (
         lambda random: f"dst_mac 24:8a:07:a5:28:0{random.randint(1, 3)}",
@@ -174,4 +189,12 @@ WILD_ACTIONS: tuple[tuple[str, ...], ...] = (
     ("mirred egress redirect dev PEER",),
     ("mirred egress mirror dev THIRD pipe", "mirred egress redirect dev PEER"),
     ("goto chain 5",),
+    ("continue",),
+    ("mirred egress mirror dev THIRD continue",),
+    ("mirred ingress redirect dev PEER",),
+    ("vlan push id 7 pipe", "mirred egress redirect dev PEER"),
+    (
+        "pedit ex munge eth src set 24:8a:07:a5:28:0a pipe",
+        "mirred egress redirect dev PEER",
+    ),
 )

@@ -34,6 +34,7 @@ class Verdict:
     case: Case
     findings: tuple[Finding, ...]
     cut: Cut | None = None
+    repeated: bool = False  # it differed, and did not when it was carried out once more
 
     @property
     def agrees(self) -> bool:

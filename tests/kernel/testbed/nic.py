@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 from tests.kernel.cases.case import Case, Command, Neighbour, PortKind, Send, Step, Wait
@@ -33,6 +34,8 @@ from topologies.hypervisor import BRIDGE
 from topologies.testbed import Testbed as Net
 
 ANSWER_S = 30.0
+CARD = "pci/0000:03:00.0"
+PLENTY = 1000
 EMPTY_S = 20.0
 TOOLS = ("tc", "conntrack", "ethtool")
 # What the testbed has no setting for but always does, or never shows.
@@ -56,6 +59,7 @@ class Nic:
         self._node = net[mode.value]
         self._socket = net.run_.control_socket
         self._name = mode.value
+        self._refuses = mode is Mode.REFUSING
         self._known: set[Neighbour] = set()
         self._filled: set[str] = set()
         for bridge in (BRIDGE, self._node.physical_bridge):
@@ -76,6 +80,8 @@ class Nic:
         """Carry a case out."""
         _check(case)
         self._empty()
+        if self._refuses:
+            self._refuse(Random(case.name))
         self._filled = {port.name for port in case.ports if _is_named(case, port.name)}
         for port in case.ports:
             self._know(port.neighbours)
@@ -101,6 +107,19 @@ class Nic:
                 raise NotPossible(f"{self._name}: connections do not go")
         self._far.left()
         self._far.stack()
+
+    def _refuse(self, random: Random) -> None:
+        """Let the card fail: a case's filters and connections always in the same way."""
+        param = f"devlink dev param set {CARD} name"
+        for name, value in (
+            ("ct_insert_seed", random.randrange(1 << 32)),
+            ("ct_insert_failure_percent", random.choice((0, 20, 50))),
+        ):
+            words = f"{param} {name} value {value} cmode runtime"
+            self._must(*words.split())
+        for name in ("fte_ids", "chain_tags"):
+            size = random.choice((1, 2, 3, PLENTY))
+            self._must(*f"devlink resource set {CARD} path {name} size {size}".split())
 
     def _know(self, neighbours: Iterable[Neighbour]) -> None:
         """Make peers of the underlay known, as the topology does for its own."""
@@ -131,6 +150,9 @@ class Nic:
         )
 
     def _connections(self) -> tuple[Connection, ...]:
+        # The count is asked of Open vSwitch's main loop: what packets gave rise to is on its way to
+        # the controller by then, and the list waits until that is carried out.
+        self._must("conntrack", "-C")
         return listing.connections(self._must("conntrack", "-L").stdout)
 
     def _filters(self, case: Case) -> tuple[Filters, ...]:
