@@ -17,24 +17,29 @@ from bench.figure import Figure, Found
 _HEAD = ("figure", "value", "peer", "ratio", "target", "met")
 
 
+def rows(figures: list[Figure]) -> list[list[str]]:
+    """The table's cells, under its head."""
+    return [[*_HEAD], *(_row(figure) for figure in figures)]
+
+
 def table(figures: list[Figure]) -> str:
     """All figures, one a line."""
-    rows = [_HEAD, *map(_row, figures)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
+    cells = rows(figures)
+    widths = [max(len(row[at]) for row in cells) for at in range(len(_HEAD))]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if at in (0, 2, 5) else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for row in cells
     )
 
 
-def _row(figure: Figure) -> tuple[str, ...]:
+def _row(figure: Figure) -> list[str]:
     ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
     met = {True: "yes", False: "NO", None: "-"}[figure.met]
     value = f"{number(figure.value)} {figure.unit}"
-    return figure.name, value, figure.peer, ratio, figure.target, met
+    return [figure.name, value, figure.peer, ratio, figure.target, met]
 
 
 def number(value: float) -> str:

@@ -3,8 +3,9 @@
 tc orders by prio, then by when a mask was first seen; OpenFlow has 16 bits.
 Filters of one mask exclude each other, but for those with ranges of ports: they
 are tried as they were added.  Each (prio, mask, order) of a chain gets a label
-between its neighbours', and the labels are spread anew when there is no room
-between two of them.
+between its neighbours'.  Where there is no room between two, all labels are spread
+anew, with half of the free ones left at that place: filters come in sequences (tc's
+own prios descend), and many more come before a long chain is spread again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from offload.errors import Unsupported
 LOWEST = 2  # what finds no filter goes on at 1
 HIGHEST = 0xFFFE
 _STEP = 16
+_STEPS = 4096  # of a sequence, at least, before its room is used up
 
 Rank = tuple[int, ...]
 
@@ -26,6 +28,7 @@ class Priorities:
     def __init__(self) -> None:
         self._ranks: list[Rank] = []
         self._labels: dict[Rank, int] = {}
+        self._last: Rank | None = None
 
     def of(self, rank: Rank) -> int:
         """The OpenFlow priority of a rank that has one."""
@@ -40,8 +43,9 @@ class Priorities:
         at = bisect_left(self._ranks, rank)
         self._ranks.insert(at, rank)
         label = self._between(at)
+        self._last = rank
         if label is None:
-            self._spread()
+            self._spread(at)
             return True
         self._labels[rank] = label
         return False
@@ -55,20 +59,26 @@ class Priorities:
         return len(self._ranks)
 
     def _between(self, at: int) -> int | None:
-        """A free label for the rank at ``at``, near the middle if at an end."""
-        above = self._labels[self._ranks[at - 1]] if at else None
-        below = self._labels[self._ranks[at + 1]] if at + 1 < len(self._ranks) else None
-        if above is None and below is None:
-            return (LOWEST + HIGHEST) // 2
-        if above is None and below is not None:
-            above = min(below + 2 * _STEP, HIGHEST + 1)
-        if below is None and above is not None:
-            below = max(above - 2 * _STEP, LOWEST - 1)
-        assert above is not None and below is not None
-        return (above + below) // 2 if above - below > 1 else None
+        """A free label for the rank at ``at``: next to the one it follows, or midway."""
+        before = self._ranks[at - 1] if at else None
+        after = self._ranks[at + 1] if at + 1 < len(self._ranks) else None
+        above = HIGHEST + 1 if before is None else self._labels[before]
+        below = LOWEST - 1 if after is None else self._labels[after]
+        room = above - below - 1
+        if not room:
+            return None
+        step = max(1, min(_STEP, room // _STEPS))
+        if before is not None and (after is None or before == self._last):
+            return above - step
+        if after is not None and (before is None or after == self._last):
+            return below + step
+        return (above + below) // 2
 
-    def _spread(self) -> None:
-        """Space all labels evenly."""
-        ranks = len(self._ranks) + 1
-        for at, rank in enumerate(self._ranks, 1):
-            self._labels[rank] = HIGHEST - at * (HIGHEST - LOWEST) // ranks
+    def _spread(self, at: int) -> None:
+        """Space all labels evenly, in half of the room; the rest is around ``at``."""
+        free = HIGHEST - LOWEST + 1 - len(self._ranks)
+        beside, between = free // 4, free // 2 // (len(self._ranks) + 1)
+        label = HIGHEST + 1
+        for place, rank in enumerate(self._ranks):
+            label -= 1 + between + (beside if place in (at, at + 1) else 0)
+            self._labels[rank] = label

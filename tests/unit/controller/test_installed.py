@@ -23,6 +23,7 @@ ADD = "filter add dev ens1f0_0 ingress "
 REDIRECT = "action mirred egress redirect dev ens1f0_1"
 # What goes up with each attempt, whatever comes of it.
 COUNTERS = (
+    "_last",
     "_next",
     "_last_filter",
     "_last_action",

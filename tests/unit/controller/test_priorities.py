@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +95,15 @@ def test_as_many_as_openflow_has(monkeypatch: pytest.MonkeyPatch) -> None:
     priorities.remove((0, 0))
     priorities.add((9, 0))
     assert in_order(priorities, (ranks | {(9, 0)}) - {(0, 0)})
+
+
+@pytest.mark.parametrize(
+    "prios",
+    [range(0xC000, 0xC000 - 10_000, -1), [0xFFFF, *range(1, 10_001)]],
+    ids=["as tc chooses them", "in front of one for the rest"],
+)
+def test_a_long_sequence_hardly_ever_moves_the_others(prios: Sequence[int]) -> None:
+    priorities = Priorities()
+    moves = [priorities.add((prio, 0)) for prio in prios]
+    assert sum(moves) <= 3
+    assert in_order(priorities, {(prio, 0) for prio in prios})
