@@ -18,15 +18,17 @@ from controller.filters import Device, DeviceKind
 from controller.installed import Count, InstalledFilter, InstalledFilters
 from controller.openflow.decode import Counted, Failed, Removed
 from controller.openflow.entries import direction_of, entry_id_of
-from controller.pipeline import port_rule, static_rules
+from controller.pipeline import port_rule, static_rules, zone_rules
 from controller.rules import (
     AckBoth,
     AddRule,
+    DeleteRule,
     DeleteStale,
     DeleteZone,
     Later,
     Message,
     Owner,
+    Rule,
     Table,
 )
 from offload.act_ct import ActCt
@@ -127,6 +129,8 @@ class Hypervisor:
             self.outbox.append(DeleteStale(None))
         static = static_rules(self.config.profile)
         self.outbox.extend(AddRule(rule) for rule in static)
+        for zone in +self._hardware_zones:
+            self.outbox.extend(AddRule(rule) for rule in self._zone_rules(zone))
         for device in self.devices.values():
             rule = port_rule(device.port, self.filters.offload)
             self.outbox.append(AddRule(rule))
@@ -309,6 +313,7 @@ class Hypervisor:
         for zone in installed.filter.zones:
             if not self._hardware_zones[zone]:
                 self.act_ct.register(zone, self.entries.offload)
+                self.outbox.extend(AddRule(rule) for rule in self._zone_rules(zone))
             self._hardware_zones[zone] += 1
 
     def _release_zones(self, installed: InstalledFilter) -> None:
@@ -319,6 +324,12 @@ class Hypervisor:
             self._hardware_zones[zone] -= 1
             if not self._hardware_zones[zone]:
                 self.act_ct.unregister(zone, self.entries.offload)
+                rules = self._zone_rules(zone)
+                self.outbox.extend(DeleteRule(rule) for rule in rules)
+
+    def _zone_rules(self, zone: int) -> Iterable[Rule]:
+        """What a zone in hardware has of its own."""
+        return zone_rules(zone) if self.config.profile.zone_shortcut else ()
 
 
 def _told_in_vain(connection: Connection) -> bool:

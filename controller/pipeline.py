@@ -39,9 +39,12 @@ from controller.fields import (
     LABEL,
     MARK,
     OF_A_CLASSIFICATION,
+    OVS_DNAT,
+    OVS_SNAT,
     SEGMENT,
     TCP_FLAGS,
     TUPLE_ID,
+    ZONE,
     ovs_ct_state,
 )
 from controller.offers import READ_CONNTRACK
@@ -187,6 +190,22 @@ def chain_rule(tag: int, chain: int) -> Rule:
         Owner.CHAIN,
         tag,
     )
+
+
+def zone_rules(zone: int) -> Iterator[Rule]:
+    """What was tracked in a zone, and translated if asked, passes its ct table by.
+
+    Source: mlx5 en/tc_ct.c:mlx5_tc_ct_alloc_pre_ct_tables
+    """
+    here = (Match(ZONE, zone), Match(CT_ZONE, zone))
+    tracked = ovs_ct_state(CtState.TRK)
+    for table, priority, also in (
+        (Table.HW_CT, 20, 0),
+        (Table.HW_CT_NAT, 20, OVS_SNAT),
+        (Table.HW_CT_NAT, 21, OVS_DNAT),
+    ):
+        state = Match(CT_STATE, tracked | also, tracked | also)
+        yield Rule(table, priority, (*here, state), (Resubmit(Table.HW_POST_CT),))
 
 
 def segment_rule(port: int, chain: int, segment: int) -> Rule:

@@ -1,8 +1,7 @@
 """A connection's rules as bytes, packed from templates made once with Ryu.
 
 Building a flow-mod from Ryu's objects takes a third of a millisecond, filling
-the holes of a finished one a few microseconds.  A template is serialized with
-a value in each hole that occurs nowhere else, and cut there.
+the holes of a finished one a few microseconds (``template``).
 """
 
 from __future__ import annotations
@@ -17,6 +16,14 @@ from controller import fields
 from controller.fields import Field
 from controller.offers import READ_CONNTRACK, WATCH_PRIORITY
 from controller.openflow import encode
+from controller.openflow.template import (
+    IPV4_BYTES,
+    SENTINELS,
+    Template,
+    mark_of,
+    marks_of,
+    sentinel,
+)
 from controller.rules import (
     AddEntry,
     AddRule,
@@ -45,33 +52,12 @@ _COOKIE = Struct("!Q")
 _LOAD = Struct("!Q")  # a register load carries 64 bits
 _PORT = Struct("!H")
 _IDLE = Struct("!H")
-_IPV4_BYTES = 4
 
 _HIT_STATE = CtState.TRK | CtState.EST
 _HITS = tuple(
     _LOAD.pack(fields.ovs_ct_state(state))
     for state in (_HIT_STATE, _HIT_STATE | CtState.RPL)
 )
-
-# What marks a hole: as many bytes as its value has, found nowhere else.
-_SENTINELS = {
-    "src": 0xC1D2E3F4A5B6C7D8E9FAABBCCDDEEF01,
-    "dst": 0xC2D3E4F5A6B7C8D9EAFBACBDCEDFE102,
-    "new_src": 0xC3D4E5F6A7B8C9DAEBFCADBECFD0E203,
-    "new_dst": 0xC4D5E6F7A8B9CADBECFDAEBFC0D1E304,
-    "label": 0xC5D6E7F8A9BACBDCEDFEAFB0C1D2E405 & ((1 << fields.LABEL_BITS) - 1),
-    "sport": 0x9BAD,
-    "dport": 0x9CAE,
-    "new_sport": 0x9DAF,
-    "new_dport": 0x9EB1,
-    "zone": 0x9FB2,
-    "ct_zone": 0x0000_8CB3,
-    "state": 0x00A7,
-    "mark": 0x8A9BACBD,
-    "tuple_id": 0x7B8C9D,
-    "idle": 0x7CA1,
-    "owner_id": 0x6152_4354_6576,
-}
 
 _MANGLED: dict[MangleField, str] = {
     MangleField.SRC_ADDR: "new_src",
@@ -85,31 +71,6 @@ _OWN: dict[MangleField, str] = {
     MangleField.SRC_PORT: "sport",
     MangleField.DST_PORT: "dport",
 }
-
-
-class Template:
-    """A message with holes, which are filled by name."""
-
-    def __init__(self, message: bytes, holes: dict[str, bytes]) -> None:
-        places = sorted(
-            (_only_place(message, mark), name) for name, mark in holes.items()
-        )
-        parts, done = [], 0
-        for place, name in places:
-            parts.append(message[done:place].replace(b"%", b"%%"))
-            done = place + len(holes[name])
-        parts.append(message[done:].replace(b"%", b"%%"))
-        self._format = b"%b".join(parts)
-        self.holes = [name for _, name in places]
-
-    def fill(self, values: dict[str, bytes]) -> bytes:
-        """The message with ``values`` in its holes."""
-        return self._format % tuple([values[name] for name in self.holes])
-
-
-def _only_place(message: bytes, mark: bytes) -> int:
-    assert message.count(mark) == 1, f"{mark.hex()} must occur once"
-    return message.index(mark)
 
 
 def make_templates() -> None:
@@ -157,7 +118,9 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
     }
     for field, value in flow.mangles:
         values[_MANGLED[field]] = value
-    packed = _tuple_template(len(match.src) == _IPV4_BYTES, match.proto, changed).fill(
+    if changed:
+        values["state"] = _translated(flow.direction, changed)
+    packed = _tuple_template(len(match.src) == IPV4_BYTES, match.proto, changed).fill(
         values
     )
     if changed:
@@ -172,12 +135,24 @@ def add_entry(epoch: int, message: AddEntry) -> bytes:
     return packed + _age_template().fill(age)
 
 
+@lru_cache(maxsize=None)
+def _translated(direction: Direction, changed: tuple[MangleField, ...]) -> bytes:
+    """The state that a hit gives, and that NAT was done, for a second ``ct nat``."""
+    state = int.from_bytes(_HITS[direction], "big")
+    source = {MangleField.SRC_ADDR, MangleField.SRC_PORT}
+    if source & {*changed}:
+        state |= fields.OVS_SNAT
+    if {*changed} - source:
+        state |= fields.OVS_DNAT
+    return _LOAD.pack(state)
+
+
 def _restore(
     flow: FlowRule, changed: tuple[MangleField, ...], values: dict[str, bytes]
 ) -> bytes:
     """The rule for what was translated in hardware and goes on in software."""
     before = {_MANGLED[field]: values[_OWN[field]] for field in changed}
-    ipv4 = len(flow.match.src) == _IPV4_BYTES
+    ipv4 = len(flow.match.src) == IPV4_BYTES
     template = _restore_template(ipv4, flow.match.proto, changed, flow.direction)
     return template.fill(
         {**values, **before, "tuple_id": flow.entry_id.to_bytes(3, "big")}
@@ -196,7 +171,7 @@ def watch_entry(epoch: int, message: WatchEntry) -> bytes:
         "zone": _PORT.pack(message.zone),
         "idle": _IDLE.pack(message.idle_s),
     }
-    ipv4 = len(original.src) == _IPV4_BYTES
+    ipv4 = len(original.src) == IPV4_BYTES
     return _watch_template(ipv4, original.proto, message.established).fill(values)
 
 
@@ -218,15 +193,6 @@ def delete_watch(epoch: int, message: DeleteWatch) -> bytes:
     return _delete_template().fill({"owner_id": of_cookie})
 
 
-def _mark_of(name: str, size: int) -> bytes:
-    """The sentinel of a hole, cut to its size."""
-    return (_SENTINELS[name] & ((1 << 8 * size) - 1)).to_bytes(size, "big")
-
-
-def _sentinel(name: str, field: Field) -> int:
-    return _SENTINELS[name] & field.full_mask
-
-
 def _headers(ipv4: bool, proto: int) -> dict[str, Field]:
     tcp = proto == IPPROTO_TCP
     return {
@@ -242,27 +208,10 @@ def _tuple_matches(
 ) -> tuple[Match, ...]:
     return (
         Match(fields.ETH_TYPE, ETH_P_IP if ipv4 else ETH_P_IPV6),
-        *(Match(field, _sentinel(name, field)) for name, field in headers.items()),
-        Match(fields.ZONE, _SENTINELS["zone"]),
+        *(Match(field, sentinel(name, field)) for name, field in headers.items()),
+        Match(fields.ZONE, SENTINELS["zone"]),
         Match(fields.IP_PROTO, proto),
     )
-
-
-def _sizes(names: tuple[str, ...], ipv4: bool) -> dict[str, bytes]:
-    address = _IPV4_BYTES if ipv4 else 16
-    sizes = {
-        "src": address,
-        "dst": address,
-        "new_src": address,
-        "new_dst": address,
-        "label": 16,
-        "state": 8,
-        "ct_zone": 8,
-        "mark": 8,
-        "tuple_id": 8,
-        "owner_id": 8,
-    }
-    return {name: _mark_of(name, sizes.get(name, 2)) for name in names}
 
 
 @lru_cache(maxsize=None)
@@ -280,13 +229,13 @@ def _tuple_template(
     renamed = {"new_" + name: field for name, field in headers.items()}
     holes = tuple(_MANGLED[field] for field in changed)
     actions: tuple[RuleAction, ...] = (
-        SetField(fields.CT_STATE, _SENTINELS["state"]),
-        SetField(fields.CT_ZONE, _SENTINELS["ct_zone"]),
-        SetField(fields.MARK, _SENTINELS["mark"]),
-        SetField(fields.LABEL, _SENTINELS["label"]),
-        SetField(fields.TUPLE_ID, _SENTINELS["tuple_id"]),
+        SetField(fields.CT_STATE, SENTINELS["state"]),
+        SetField(fields.CT_ZONE, SENTINELS["ct_zone"]),
+        SetField(fields.MARK, SENTINELS["mark"]),
+        SetField(fields.LABEL, SENTINELS["label"]),
+        SetField(fields.TUPLE_ID, SENTINELS["tuple_id"]),
         *(
-            SetField(renamed[hole], _sentinel(hole, renamed[hole]), None)
+            SetField(renamed[hole], sentinel(hole, renamed[hole]), None)
             for hole in holes
         ),
         Resubmit(Table.CT_AGE),
@@ -305,9 +254,9 @@ def _tuple_template(
         *holes,
     )
     rule = Rule(
-        table, ENTRY_PRIORITY, matches, actions, Owner.PIPELINE, _SENTINELS["owner_id"]
+        table, ENTRY_PRIORITY, matches, actions, Owner.PIPELINE, SENTINELS["owner_id"]
     )
-    return Template(encode.add_rule(0, AddRule(rule)), _sizes(names, ipv4))
+    return Template(encode.add_rule(0, AddRule(rule)), marks_of(names, ipv4))
 
 
 @lru_cache(maxsize=None)
@@ -328,13 +277,13 @@ def _restore_template(
     matches = (
         Match(fields.ETH_TYPE, ETH_P_IP if ipv4 else ETH_P_IPV6),
         Match(fields.IP_PROTO, proto),
-        Match(fields.TUPLE_ID, _SENTINELS["tuple_id"]),
+        Match(fields.TUPLE_ID, SENTINELS["tuple_id"]),
         Match(fields.CT_STATE, reply * direction, reply),
     )
     actions: tuple[RuleAction, ...] = (
-        *(SetField(renamed[hole], _sentinel(hole, renamed[hole])) for hole in holes),
+        *(SetField(renamed[hole], sentinel(hole, renamed[hole])) for hole in holes),
         SetField(fields.TUPLE_ID, 0),
-        Track(_SENTINELS["zone"], table=Table.RESTORED, nat=Translate()),
+        Track(SENTINELS["zone"], table=Table.RESTORED, nat=Translate()),
     )
     rule = Rule(
         Table.RESTORE,
@@ -342,10 +291,10 @@ def _restore_template(
         matches,
         actions,
         Owner.PIPELINE,
-        _SENTINELS["owner_id"],
+        SENTINELS["owner_id"],
     )
-    sizes = _sizes(("owner_id", "zone", *holes), ipv4)
-    sizes["tuple_id"] = _mark_of("tuple_id", 3)
+    sizes = marks_of(("owner_id", "zone", *holes), ipv4)
+    sizes["tuple_id"] = mark_of("tuple_id", 3)
     return Template(encode.add_rule(0, AddRule(rule)), sizes)
 
 
@@ -355,15 +304,15 @@ def _age_template() -> Template:
     rule = Rule(
         Table.CT_AGE,
         ENTRY_PRIORITY,
-        (Match(fields.TUPLE_ID, _SENTINELS["tuple_id"]),),
+        (Match(fields.TUPLE_ID, SENTINELS["tuple_id"]),),
         (),
         Owner.PIPELINE,
-        _SENTINELS["owner_id"],
+        SENTINELS["owner_id"],
     )
     holes = {
-        "owner_id": _mark_of("owner_id", 8),
-        "tuple_id": _mark_of("tuple_id", 3),
-        "idle": _mark_of("idle", 2),
+        "owner_id": mark_of("owner_id", 8),
+        "tuple_id": mark_of("tuple_id", 3),
+        "idle": mark_of("idle", 2),
     }
     return Template(_timed(rule), holes)
 
@@ -391,10 +340,10 @@ def _watch_template(ipv4: bool, proto: int, established: bool) -> Template:
         matches,
         (*READ_CONNTRACK, Resubmit(Table.SW_POST_CT)),
         Owner.PIPELINE,
-        _SENTINELS["owner_id"],
+        SENTINELS["owner_id"],
     )
     names = ("owner_id", *headers, "zone", "idle")
-    return Template(_timed(rule), _sizes(names, ipv4))
+    return Template(_timed(rule), marks_of(names, ipv4))
 
 
 def _timed(rule: Rule) -> bytes:
@@ -407,12 +356,12 @@ def _timed(rule: Rule) -> bytes:
         rule,
         command=ofp.OFPFC_ADD,
         flags=ofp.OFPFF_SEND_FLOW_REM,
-        idle_timeout=_SENTINELS["idle"],
+        idle_timeout=SENTINELS["idle"],
         instructions=[apply],
     )
 
 
 @lru_cache(maxsize=None)
 def _delete_template() -> Template:
-    message = encode.delete_by_cookie(_SENTINELS["owner_id"], _WHOLE_COOKIE)
-    return Template(message, {"owner_id": _mark_of("owner_id", 8)})
+    message = encode.delete_by_cookie(SENTINELS["owner_id"], _WHOLE_COOKIE)
+    return Template(message, {"owner_id": mark_of("owner_id", 8)})

@@ -12,7 +12,7 @@ from controller.pipeline import OFPP_LOCAL
 from controller.rules import Owner, Table
 from offload.conntrack import TCP_FIN, TCP_RST, TCP_SYN, Direction, FlowTuple
 from offload.flower import ETH_P_ARP, CtState
-from offload.profile import MLX5_5_7, MLX5_6_1
+from offload.profile import MLX5_5_7, MLX5_6_1, PROFILES, Profile
 from tests.unit.connections import TCP, TCP_ACK, UDP, flow_tuple, tracked
 from tests.unit.controller.bed import (
     LETTER,
@@ -433,3 +433,27 @@ def test_tcp_picked_up_in_the_middle_is_assured_by_its_third_packet() -> None:
         assert bool(bed.entries()) is not third_decides
         bed.send(answer())
         assert len(bed.entries()) == 1
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_a_second_lookup_in_the_zone_of_a_translated_packet(profile: Profile) -> None:
+    """Later generations pass the ct table by; 5.7 does not know the new tuple."""
+    bed = Bed(profile=profile)
+    bed.add(
+        "filter add dev ens1f0_0 ingress prio 1 proto ip flower ct_state -trk"
+        " action ct zone 5 nat pipe action goto chain 2",
+        "filter add dev ens1f0_0 ingress prio 1 chain 2 proto ip flower"
+        " action ct zone 5 nat pipe action mirred egress redirect dev ens1f0_1",
+    )
+    translated = flow_tuple("10.0.0.9", sport=61000)
+    bed.hypervisor.packet(tracked(TCP, translated, zone=5), 0.0)
+    bed.deliver()
+    walk = bed.send(request())
+    assert walk.in_hardware is profile.zone_shortcut
+    if walk.in_hardware:
+        assert walk.ports == [PORTS[REP1]]
+        bed.connect()
+        assert bed.send(request()).in_hardware, "told again"
+        bed.add("filter del dev ens1f0_0 ingress prio 1 chain 2")
+        bed.add("filter del dev ens1f0_0 ingress prio 1 chain 0")
+        assert not bed.table.rules(Table.HW_CT_NAT)[1:], "gone with the zone"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from controller import fields
 from controller.offers import READ_CONNTRACK
 from controller.openflow import entries, messages
+from controller.openflow.template import Template
 from controller.rules import (
     AddEntry,
     CountEntry,
@@ -95,6 +96,9 @@ def meant(flow: FlowRule) -> Rule:
     matches, which = headers(flow.match)
     no_fin_rst = (Match(fields.TCP_FLAGS, 0, 5),) if flow.match.proto == 6 else ()
     state = 0x22 if flow.direction is Direction.ORIGINAL else 0x2A
+    changed = {mangle.field for mangle in flow.mangles}
+    state |= 0x40 * bool(changed & {MangleField.SRC_ADDR, MangleField.SRC_PORT})
+    state |= 0x80 * bool(changed & {MangleField.DST_ADDR, MangleField.DST_PORT})
     actions: tuple[RuleAction, ...] = (
         SetField(fields.CT_STATE, state),
         SetField(fields.CT_ZONE, flow.zone),
@@ -231,11 +235,11 @@ def test_ids_of_two_entries_do_not_meet() -> None:
 
 
 def test_a_template_is_cut_at_what_occurs_once() -> None:
-    template = entries.Template(b"..BB..A..", {"one": b"A", "two": b"BB"})
+    template = Template(b"..BB..A..", {"one": b"A", "two": b"BB"})
     assert template.holes == ["two", "one"]
     assert template.fill({"one": b"1", "two": b"22"}) == b"..22..1.."
     with pytest.raises(AssertionError, match="must occur once"):
-        entries.Template(b"A.A", {"one": b"A"})
+        Template(b"A.A", {"one": b"A"})
 
 
 @pytest.mark.parametrize("direction", list(Direction))
