@@ -17,6 +17,7 @@ from offload.actions import Gact, Verb
 from offload.cls_api import Filter
 
 _ETHERNET_HEADER_BYTES = 14
+_TICK_S = 0.01
 
 ActionName = tuple[str, int]
 Halves = tuple[Counters, Counters]
@@ -103,11 +104,12 @@ def _drops(instance: Instance) -> bool:
 
 
 def _times(instance: Instance, now_s: float) -> tc.Times:
+    """A use that this very look dates was a tick ago, or tc would not show it."""
     first, used = instance.first_used_s, instance.used_s
     return tc.Times(
         now_s - instance.added_s,
-        now_s - (instance.added_s if used is None else used),
-        None if first is None else now_s - first,
+        max(now_s - (instance.added_s if used is None else used), _TICK_S),
+        None if first is None else max(now_s - first, _TICK_S),
     )
 
 

@@ -67,7 +67,10 @@ def listed(node: Any, index: int) -> str:
             f"commit zone 3 mark 4 label {LABEL}",
             f"ct commit mark 4 zone 3 label {LABEL} pipe",
         ),
-        ("commit nat src addr 5.5.5.7", "ct commit zone 0 nat src addr 5.5.5.7 pipe"),
+        (
+            "commit nat src addr 5.5.5.7 pipe",
+            "ct commit zone 0 nat src addr 5.5.5.7 pipe",
+        ),
         (
             "commit nat src addr 5.5.5.7-5.5.5.9 port 1000-2000",
             "ct commit zone 0 nat src addr 5.5.5.7-5.5.5.9 port 1000-2000 pipe",
@@ -77,7 +80,7 @@ def listed(node: Any, index: int) -> str:
             "ct commit zone 0 nat dst addr 5.5.5.7 port 80 pipe",
         ),
         (
-            "commit nat src addr 2001::1-2001::10",
+            "commit nat src addr 2001::1-2001::10 pipe",
             "ct commit zone 0 nat src addr 2001::1-2001::10 pipe",
         ),
         ("drop", "ct zone 0 drop"),
@@ -101,9 +104,13 @@ def test_each_form_is_added_listed_and_deleted(
         ("clear commit", 255, "ct: clear can only be used alone"),
         ("clear nat pipe", 255, "ct: clear can only be used alone"),
         ("commit nat pipe", 255, "ct: commit and nat must set src or dst"),
-        ("nat src addr 5.5.5.7", 255, "ct: src or dst is only valid if commit is set"),
         (
-            "commit nat src addr 5.5.5.7 nat dst addr 5.5.5.8",
+            "nat src addr 5.5.5.7 pipe",
+            255,
+            "ct: src or dst is only valid if commit is set",
+        ),
+        (
+            "commit nat src addr 5.5.5.7 nat dst addr 5.5.5.8 pipe",
             255,
             "ct: src and dst nat can't be used together",
         ),

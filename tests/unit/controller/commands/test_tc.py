@@ -63,6 +63,14 @@ def test_counters_of_each_half_and_the_time_of_use() -> None:
     assert (used["last_used"], used["first_used"]) == (15, 15)
 
 
+def test_a_use_that_this_look_saw_first_is_shown() -> None:
+    bed = Bed()
+    bed.add(ADD + "action drop")
+    bed.send(of_connection(TCP))
+    shown = bed.tc("-s filter show dev ens1f0_0 ingress").stdout
+    assert " used 0 sec firstused 0 sec\n" in shown
+
+
 def test_get() -> None:
     bed = Bed()
     bed.add(ADD + f"dst_ip 10.0.0.1 {REDIRECT}", ADD + f"dst_ip 10.0.0.2 {REDIRECT}")
