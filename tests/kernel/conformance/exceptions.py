@@ -18,9 +18,9 @@ Applies = Callable[[Packet, "Around"], bool]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The kernel's connections before a step and after it."""
+    """The case's commands, and the kernel's connections before a step and after it."""
 
-    case: Case
+    commands: tuple[str, ...]
     before: tuple[Connection, ...]
     after: tuple[Connection, ...]
 
@@ -75,10 +75,16 @@ def _rst_that_closes_nothing(packet: Packet, around: Around) -> bool:
     )
 
 
-def _tracked_again_behind_nat(packet: Packet, around: Around) -> bool:
-    again = [c for c in around.case.commands if "+trk+est" in c and " action ct " in c]
-    return bool(again) and any(
-        _translated(each) and "OFFLOAD" in each.status for each in around.of(packet)
+def _picked_up_and_tracked_twice(packet: Packet, around: Around) -> bool:
+    """The first answer to a connection whose beginning nobody saw, where commit tracks it again."""
+    again = any("+trk+est" in c and " action ct commit" in c for c in around.commands)
+    keys = {(each.zone, each.original) for each in around.of(packet)}
+    return again and any(
+        (each.zone, each.original) in keys
+        and (each.protocol, each.state) == (TCP, "ESTABLISHED")
+        and "SEEN_REPLY" in each.status
+        and "ASSURED" not in each.status
+        for each in around.after
     )
 
 
@@ -107,10 +113,10 @@ KNOWN = (
         _rst_that_closes_nothing,
     ),
     Known(
-        "tracked again behind NAT",
-        "hardware has translated a packet that a filter left to software then tracks again: its "
-        "connection is not restored, and ct() does not know it by its new addresses",
-        _tracked_again_behind_nat,
+        "picked up and tracked twice",
+        "the first answer to a TCP connection that begins in its middle passes ct twice, and the "
+        "model takes the second time for another packet: it is offloaded one packet too early",
+        _picked_up_and_tracked_twice,
     ),
 )
 
@@ -121,7 +127,7 @@ def cut(case: Case, kernel: Outcome) -> Cut | None:
     for number, (step, outcome) in enumerate(zip(case.steps, kernel.steps)):
         packet = parse(step.frame) if isinstance(step, Send) else None
         if packet is not None:
-            around = Around(case, before, outcome.connections)
+            around = Around(case.commands, before, outcome.connections)
             for known in KNOWN:
                 if known.applies(packet, around):
                     return Cut(number, known)
