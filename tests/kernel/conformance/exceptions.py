@@ -53,9 +53,16 @@ def _before_an_answer(packet: Packet, around: Around) -> bool:
     if packet.protocol != TCP or packet.flags & (SYN | RST) == SYN:
         return False
     return any(
-        "SEEN_REPLY" not in each.status and each.original == packet.ends
-        for each in around.of(packet)
+        "SEEN_REPLY" not in each.status and _goes_its_way(packet, each)
+        for each in around.before
     )
+
+
+def _goes_its_way(packet: Packet, connection: Connection) -> bool:
+    """Tell if it is of the original direction, maybe translated before a second ct."""
+    ends, way = packet.ends, connection.original
+    same_ports = (ends.sport, ends.dport) == (way.sport, way.dport)
+    return same_ports and (ends.src == way.src or ends.dst == way.dst)
 
 
 def _reused_under_nat(packet: Packet, around: Around) -> bool:
