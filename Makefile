@@ -9,16 +9,12 @@ SEED ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check unit e2e oracle fuzz kernel placement kernel-datapath bench vagrant-box vagrant-test format clean root
+.PHONY: help setup demo test check unit fuzz e2e oracle kernel conformance kernel-datapath placement bench \
+	vagrant-box vagrant-test format clean root
 
 help:  ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "demo, test, e2e, kernel-datapath, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
-.PHONY: help setup demo test check unit e2e oracle kernel conformance bench vagrant-box vagrant-test format clean root
-
-help:  ## list the targets
-	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "demo, test, e2e, kernel, conformance, bench and vagrant-* need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
+	@echo "All but setup, check, unit, fuzz, format and clean need root (sudo make ...). ARGS='...' is passed on, as in: make unit ARGS='-k nat'"
 
 setup:  ## install what is missing: system packages and .venv
 	@scripts/install.sh
@@ -35,6 +31,9 @@ check: setup  ## formatting, lint, types and import contracts only
 unit: setup  ## unit tests only (no root)
 	@$(PYTHON) -m pytest tests/unit $(ARGS)
 
+fuzz: setup  ## 100,000 random and mutated tc command lines
+	@CT_OFFLOAD_FUZZ=100000 $(PYTHON) -m pytest tests/unit/controller/commands/test_tc_fuzz.py $(ARGS)
+
 e2e: root setup  ## end-to-end tests only
 	@$(PYTHON) -m pytest tests/e2e $(ARGS)
 
@@ -49,6 +48,7 @@ placement: root setup  ## tests of hypervisors on two machines (not part of test
 
 kernel-datapath: root setup  ## end-to-end tests' core on the kernel's Open vSwitch, in a virtual machine
 	@$(PYTHON) -m tests.kernel.datapath test $(ARGS)
+
 conformance: root setup  ## N random programs on kernel and testbed (SEED= the first one's number)
 	@$(PYTHON) -m tests.kernel.conformance $(ARGS) run -n $(N) --seed $(SEED)
 
