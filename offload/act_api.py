@@ -234,15 +234,22 @@ class ActionTables:
         """
         requests = tuple(requests)
         self._check(requests, replace)
-        changed: list[Instance] = []
-        for request in requests:
-            there = self._there(request)
-            if there is None:
-                self._make(request, now_s, standalone=True)
-            else:
-                _change(there, request)
-                changed.append(there)
-        return tuple(changed)
+        made: list[Instance] = []
+        changed: list[tuple[Instance, Request]] = []
+        with ExitStack() as undo:
+            for request in requests:
+                there = self._there(request)
+                if there in made:  # one that named no index got this one's
+                    raise KernelError(errno_text=BUSY)
+                if there is None:
+                    made.append(self._make(request, now_s, standalone=True))
+                    undo.callback(self._put, made[-1])
+                else:
+                    changed.append((there, request))
+            undo.pop_all()
+        for there, request in changed:
+            _change(there, request)
+        return tuple(there for there, _ in changed)
 
     def delete(self, named: Iterable[tuple[str, int]]) -> None:
         """``tc actions delete``: an action that filters are bound to stays.

@@ -214,6 +214,13 @@ def test_add_and_change() -> None:
         tables.add([Request(Ct(), skip_sw=True)], 0.0, replace=False)
 
 
+def test_an_index_that_a_new_action_just_got_is_busy() -> None:
+    tables = ActionTables()
+    with refused(BUSY):
+        tables.add([ct(), ct(1, index=1)], 0, replace=True)
+    assert held(tables) == []
+
+
 def test_get_and_delete() -> None:
     tables = ActionTables()
     tables.add([ct(1, 7), ct(2, 8)], 0.0, replace=False)
