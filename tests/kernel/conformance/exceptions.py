@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 from tests.kernel.cases.case import Case, Send
 from tests.kernel.cases.outcome import Connection, Outcome
-from tests.kernel.conformance.packet import FIN, RST, SYN, TCP, Packet, is_ip, parse
+from tests.kernel.conformance.packet import (
+    FIN,
+    RST,
+    SYN,
+    TCP,
+    UDP,
+    Packet,
+    is_ip,
+    parse,
+)
 
 Applies = Callable[[Packet, "Around"], bool]
 
@@ -95,6 +104,13 @@ def _picked_up_and_tracked_twice(packet: Packet, around: Around) -> bool:
     )
 
 
+def _drawn_port(_packet: Packet, around: Around) -> bool:
+    return any(
+        each.protocol in (TCP, UDP) and each.original.sport != each.reply.dport
+        for each in around.after
+    )
+
+
 def _translated(connection: Connection) -> bool:
     there, back = connection.original, connection.reply
     return (there.src, there.dst) != (back.dst, back.src)
@@ -106,6 +122,11 @@ KNOWN = (
         "what the first end says after its first segment, before it was answered, is new or "
         "invalid to the kernel, and established to userspace Open vSwitch",
         _before_an_answer,
+    ),
+    Known(
+        "drawn port",
+        "where two connections would be alike behind NAT the kernel draws a port at random",
+        _drawn_port,
     ),
     Known(
         "ports used again under NAT",

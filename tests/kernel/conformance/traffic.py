@@ -108,7 +108,9 @@ class Conversation:
         """A datagram in pieces."""
         header = UDP()
         self._set_ports(header, out)
-        whole = self._frame(out, header / Raw(bytes(size)))
+        # Of an id of its own: datagrams of one id must not be in pieces at the same time.
+        ident = {"id": 2 * self.sport + out}
+        whole = self._frame(out, header / Raw(bytes(size)), **ident)
         # Scapy computes a checksum when it builds: before it is cut up, not after.
         whole = Ether(bytes(whole))
         here = self.client if out else self.server

@@ -15,6 +15,8 @@ from tests.kernel.conformance.exceptions import (
 )
 from tests.kernel.testbed.network import Mode
 
+HARDWARE_SLACK = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -48,9 +50,11 @@ class Verdict:
 def judge(case: Case, kernel: Outcome, testbed: Mapping[Mode, Outcome]) -> Verdict:
     """Compare each mode's outcome with the kernel's, as far as they are comparable."""
     end = cut(case, kernel)
-    scope = Scope(end.step if end else None, counters_are_comparable(case))
+    until, counters = end.step if end else None, counters_are_comparable(case)
     by_text: dict[str, Finding] = {}
     for mode, outcome in testbed.items():
+        slack = 0 if mode is Mode.OFF else HARDWARE_SLACK
+        scope = Scope(until, counters, slack)
         for difference in compare(kernel, outcome, scope):
             before = by_text.get(str(difference))
             modes = (*before.modes, mode) if before else (mode,)
