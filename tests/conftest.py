@@ -50,16 +50,14 @@ def in_ci() -> bool:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what chooses the datapath."""
-    about = (
-        "Open vSwitch's datapath in e2e tests (default: as the topologies' own auto)"
-    )
+    about = "Open vSwitch's datapath in e2e tests (default: as the topologies' own)"
     kinds = [kind.value for kind in Datapath]
     parser.addoption("--datapath", choices=kinds, help=about)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say on what the networks run."""
-    return f"datapath: {os.environ.get(DATAPATH_VARIABLE, Datapath.AUTO.value)}"
+    return f"datapath: {requirements.decided(Datapath.DEFAULT).value}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,7 +81,7 @@ def pytest_collection_modifyitems(
         if E2E in item.path.parents:
             item.add_marker("e2e")
     marked = [item for item in items if item.get_closest_marker("datapath")]
-    used = requirements.decided(Datapath.AUTO) if marked else Datapath.AUTO
+    used = requirements.decided(Datapath.DEFAULT)
     for item in marked:
         marker = next(item.iter_markers("datapath"))
         if marker.args != (used.value,):

@@ -29,8 +29,8 @@ _MAX_TIMEOUT_S = 0xFFFF  # an OpenFlow rule has no room for more
 class Datapath(Enum):
     """Which of Open vSwitch's datapaths carries the packets."""
 
-    # What the environment says (DATAPATH_VARIABLE), else the kernel's where this machine has it.
-    AUTO = "auto"
+    DEFAULT = "default"  # what the environment says (DATAPATH_VARIABLE), else USER
+    AUTO = "auto"  # KERNEL where this machine has it, else USER
     USER = "user"
     KERNEL = "kernel"
 
@@ -57,7 +57,7 @@ class Options:
     filters: bool = True
     profile: str = profiles.DEFAULT.name
     card: Mapping[str, int] = field(default_factory=dict)
-    datapath: Datapath = Datapath.AUTO
+    datapath: Datapath = Datapath.DEFAULT
     bandwidth_mbps: float | None = None
     delay_ms: float | None = None
     udp_timeout_s: int | None = None
@@ -104,7 +104,7 @@ class Options:
                 words[name] = Path(words[name])
         if isinstance(words.get("card"), str):
             words["card"] = _card(words["card"])
-        words["datapath"] = Datapath.named(words.get("datapath", Datapath.AUTO))
+        words["datapath"] = Datapath.named(words.get("datapath", Datapath.DEFAULT))
         return cls(**words)
 
 
@@ -150,9 +150,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--datapath",
         choices=[kind.value for kind in Datapath],
-        default=Datapath.AUTO.value,
-        help=f"Open vSwitch's datapath; auto is what {DATAPATH_VARIABLE} says,"
-        " else kernel where this machine has it, else user",
+        default=Datapath.DEFAULT.value,
+        help=f"Open vSwitch's datapath; default is what {DATAPATH_VARIABLE} says, else"
+        " user; auto is kernel where this machine has it, else user",
     )
     add(
         "--bandwidth", type=float, metavar="MBPS", help="limit of each uplink, each way"

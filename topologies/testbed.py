@@ -71,7 +71,7 @@ def running(
     tcp_timeout_s: int | None = None,
     profile: str = profiles.DEFAULT.name,
     card: Mapping[str, int] | None = None,
-    datapath: str | Datapath = Datapath.AUTO,
+    datapath: str | Datapath = Datapath.DEFAULT,
     bandwidth_mbps: float | None = None,
     delay_ms: float | None = None,
     exact_counters: bool = False,

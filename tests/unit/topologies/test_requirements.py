@@ -1,4 +1,4 @@
-"""Which datapath "auto" is."""
+"""Which datapath "auto" and none are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_environments_word_is_for_those_that_say_none(
     missing: list[str], monkeypatch: pytest.MonkeyPatch, kind: Datapath
 ) -> None:
     monkeypatch.setenv(DATAPATH_VARIABLE, kind.value)
-    assert requirements.decided(Datapath.AUTO) is kind
+    assert requirements.decided(Datapath.DEFAULT) is kind
     for chosen in (Datapath.USER, Datapath.KERNEL):
         assert requirements.decided(chosen) is chosen
 
@@ -38,9 +38,13 @@ def test_the_environments_word_is_for_those_that_say_none(
 def test_an_empty_word_is_none(
     missing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decided = requirements.decided(Datapath.AUTO)
-    monkeypatch.setenv(DATAPATH_VARIABLE, "")
-    assert requirements.decided(Datapath.AUTO) is decided
+    assert requirements.decided(Datapath.DEFAULT) is Datapath.USER
+    for word in ("", "default"):
+        monkeypatch.setenv(DATAPATH_VARIABLE, word)
+        assert requirements.decided(Datapath.DEFAULT) is Datapath.USER
+    monkeypatch.setenv(DATAPATH_VARIABLE, "auto")
+    auto = requirements.decided(Datapath.AUTO)
+    assert requirements.decided(Datapath.DEFAULT) is auto
 
 
 def test_a_word_that_is_none(
@@ -48,4 +52,4 @@ def test_a_word_that_is_none(
 ) -> None:
     monkeypatch.setenv(DATAPATH_VARIABLE, "dpdk")
     with pytest.raises(BadOption, match="dpdk.*auto, user, kernel"):
-        requirements.decided(Datapath.AUTO)
+        requirements.decided(Datapath.DEFAULT)
