@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.command_line import Said, system_says, typed, unchanged
 from tests.e2e.paced_stream import PacedStream, streaming
 from tests.e2e.state import connections, entries, offloaded, status, until
-from tests.e2e.tcp_udp import connected
+from tests.e2e.tcp_udp import close_at_once, connected
 from topologies.testbed import Testbed
 
 HEAD = "conntrack v1.4.7 (conntrack-tools): "
@@ -29,13 +29,14 @@ def counted(number: int, done: str) -> str:
 def two(net: Testbed) -> Iterator[Testbed]:
     """Connections from vm1 to vm3's ports 5001 and 5002, in hardware at both."""
     with (
-        connected(net["vm1"], net["vm3"], "10.0.0.3", 5001, 40001) as (one, _),
-        connected(net["vm1"], net["vm3"], "10.0.0.3", 5002, 40002) as (two, _),
+        connected(net["vm1"], net["vm3"], "10.0.0.3", 5001, 40001) as first,
+        connected(net["vm1"], net["vm3"], "10.0.0.3", 5002, 40002) as second,
     ):
-        one.sendall(b"x")
-        two.sendall(b"x")
+        for client, _ in (first, second):
+            client.sendall(b"x")
         offloaded(net, 2)
         yield net
+        close_at_once(*first, *second)  # the test may have deleted one
 
 
 def test_list(two: Testbed) -> None:
