@@ -217,8 +217,13 @@ def flows(hypervisor: Any, table: str) -> list[str]:
 
 
 def entries(hypervisor: Any, table: str) -> list[str]:
-    """The rules of a table that are there for connections, not always."""
-    return [rule for rule in flows(hypervisor, table) if "priority=0" not in rule]
+    """The rules of a table that are there for filters or connections, not always."""
+    always = ("priority=0", "priority=65535")
+    return [
+        rule
+        for rule in flows(hypervisor, table)
+        if not any(each in rule for each in always)
+    ]
 
 
 def status(net: Testbed, name: str) -> dict[str, Any]:
