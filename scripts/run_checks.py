@@ -79,7 +79,6 @@ CHECKS = (
     _pytest("unit", "unit tests", "coverage", "run", "-m"),
     Check("coverage", "offload/ at 100 % of branches", _module("coverage", "report")),
     _pytest("e2e", "end-to-end tests"),
-    _pytest("kernel", "the testbed against the real kernel"),
 )
 
 
