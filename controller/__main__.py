@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 OPENFLOW_SOCKET = "openflow.sock"
 CONTROL_SOCKET = "control.sock"
 _NICENESS = -15
+_YOUNG, _MIDDLE, _NEVER = 2_000, 5, 10_000_000  # objects, and generations of them
 
 
 def main(extend: Callable[[ControlServer], None] = lambda server: None) -> int:
@@ -71,6 +73,16 @@ def _go_first() -> None:
         os.nice(_NICENESS)
 
 
+def _spare_the_old() -> None:
+    """Never stand still for a collection of all there is: OVS drops copies meanwhile.
+
+    It took 0.1 s with 10,000 connections.  They are no cycles, and need none; what dies
+    young in one is still found.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
+
+
 def _serve(
     openflow_path: Path,
     control_path: Path,
@@ -84,6 +96,7 @@ def _serve(
     apps = ryu_compat.start_app("controller.app", str(openflow_path))
     server = ControlServer(apps["Driver"], str(control_path))
     extend(server)
+    _spare_the_old()
     server.serve_forever()
 
 
