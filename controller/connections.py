@@ -6,14 +6,15 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from controller.fields import LABEL_BITS, Told
 from offload.conntrack import PROTOCOL_NAMES, FlowTuple
 
 _NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()}
-_TUPLE = re.compile(r"(orig|reply)=\(([^)]*)\)")
-_FIELD = re.compile(r"(\w+)=([^,()]+)")
-_PROTOINFO = re.compile(r"protoinfo=\(([^)]*)\)")
+_LINE = re.compile(r"([^,]+),orig=\(([^)]*)\),reply=\(([^)]*)\)(.*)")
+_LABEL_MASK = (1 << LABEL_BITS) - 1
+_TOLD = tuple(Told)
 
 Appctl = Callable[..., str]
 
@@ -49,26 +50,32 @@ def connections(appctl: Appctl, zone: int | None = None) -> Iterator[Connection]
 
 def parse(text: str) -> Connection | None:
     """One line of OVS's dump; None for what is no connection."""
-    tuples = {name: dict(_FIELD.findall(body)) for name, body in _TUPLE.findall(text)}
-    if "orig" not in tuples or "reply" not in tuples:
+    found = _LINE.match(text)
+    if found is None:
         return None
-    proto = text.partition(",")[0]
-    rest = dict(_FIELD.findall(_TUPLE.sub("", text)))
-    info = _PROTOINFO.search(text)
-    states = dict(_FIELD.findall(info.group(1))) if info else {}
+    proto, original, reply, more = found.groups()
+    more, _, info = more.partition("protoinfo=(")
+    info, _, yet_more = info.partition(")")
+    rest, states = _fields(more + yet_more), _fields(info)
     timeout = rest.get("timeout")
     label = int(rest.get("labels", "0"), 0)
     return Connection(
         proto,
-        _tuple(proto, tuples["orig"]),
-        _tuple(proto, tuples["reply"]),
+        _tuple(proto, _fields(original)),
+        _tuple(proto, _fields(reply)),
         int(rest.get("zone", "0")),
         int(rest.get("mark", "0"), 0),
-        label & ((1 << LABEL_BITS) - 1),
+        label & _LABEL_MASK,
         states.get("state_orig") or states.get("state", ""),
         int(timeout) if timeout else None,
-        Told(label >> LABEL_BITS),
+        _TOLD[label >> LABEL_BITS],
     )
+
+
+def _fields(text: str) -> dict[str, str]:
+    """The values of ``name=value,...``."""
+    pairs = [piece.split("=", 1) for piece in text.split(",")]
+    return dict(pair for pair in pairs if len(pair) == 2)
 
 
 def _tuple(proto: str, fields: dict[str, str]) -> FlowTuple:
@@ -85,6 +92,7 @@ def _tuple(proto: str, fields: dict[str, str]) -> FlowTuple:
     return FlowTuple(src, dst, number, sport, dport)
 
 
+@lru_cache(maxsize=4096)
 def _packed(address: str) -> bytes:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return socket.inet_pton(family, address)
