@@ -24,7 +24,8 @@ class Doubt(IntEnum):
 
     NONE = 0
     SLIGHT = 1  # something has changed
-    GRAVE = 2  # something is lost
+    GRAVE = 2  # something may be lost
+    CERTAIN = 3  # something is lost
 
 
 class Conntrack(Protocol):

@@ -82,7 +82,7 @@ class KernelConntrack:
     def may_have_lost(self, entries: int, quiet: bool) -> Doubt:
         """Did events come faster than they were read, since the last time?"""
         missed, self._missed = self._missed, False
-        return Doubt.GRAVE if missed else Doubt.NONE
+        return Doubt.CERTAIN if missed else Doubt.NONE
 
     def was_compared(self, count: int, entries: int) -> None:
         """Nothing to remember: events go on."""

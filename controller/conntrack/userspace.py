@@ -29,7 +29,11 @@ class UserspaceConntrack:
 
     def may_have_lost(self, entries: int, quiet: bool) -> Doubt:
         """Does the number of connections look like it?"""
+        if not entries:
+            return Doubt.NONE
         count = int(self._appctl("dpctl/ct-get-nconns"))
+        if count < entries:
+            return Doubt.CERTAIN
         if count - entries < self._others:
             return Doubt.GRAVE
         return Doubt.SLIGHT if quiet and count != self._count else Doubt.NONE

@@ -109,16 +109,61 @@ def test_a_dropped_copy(switch: FakeSwitch, look: Any) -> None:
     assert look() == 0
 
 
-def test_lists_take_a_twentieth_of_the_time(switch: FakeSwitch, look: Any) -> None:
+def test_dropped_copies_are_worth_a_quarter_of_the_time(
+    switch: FakeSwitch, look: Any
+) -> None:
     switch.list_takes_s = 3.0
     looks = []
-    for dropped in range(1, 130):
+    for dropped in range(1, 30):
         switch.carries(1, 1)
         switch.dropped = dropped
         looks.append(look())
-    assert looks[0] == 1
-    assert sum(looks) == 3
-    assert looks[60] == looks[120] == 1
+    assert sum(looks) == 4
+    assert looks[0] == looks[9] == looks[18] == looks[27] == 1
+
+
+def test_dropped_copies_are_looked_for_once_it_is_quiet(
+    switch: FakeSwitch, look: Any
+) -> None:
+    switch.list_takes_s = 3.0
+    for dropped, lists in ((1, 1), (2, 0), (3, 0)):
+        switch.carries(1, 1)
+        switch.dropped = dropped
+        assert look() == lists
+    assert (look(), look()) == (1, 0)
+
+
+def test_fewer_connections_than_entries_is_a_loss(
+    switch: FakeSwitch, look: Any
+) -> None:
+    switch.list_takes_s = 1.0
+    switch.carries(100, 90)
+    assert (look(), look()) == (0, 1)
+    switch.carries(0, 0)
+    switch.count = 89
+    assert look() == 0
+    assert look() == 1
+
+
+def test_what_looks_like_a_loss_is_worth_a_twentieth(
+    switch: FakeSwitch, look: Any
+) -> None:
+    switch.list_takes_s = 3.0
+    switch.carries(1000, 800)
+    assert (look(), look()) == (0, 1)
+    looks = []
+    for _ in range(130):
+        switch.count -= 1
+        switch.copies["closing"] += 1
+        looks.append(look())
+    assert [at for at, lists in enumerate(looks) if lists] == [59, 119]
+
+
+def test_without_an_entry_there_is_nothing_to_lose(
+    switch: FakeSwitch, look: Any
+) -> None:
+    switch.carries(100, 0)
+    assert (look(), look(), look()) == (0, 0, 0)
 
 
 def test_a_change_alone_is_worth_a_thousandth(switch: FakeSwitch, look: Any) -> None:
