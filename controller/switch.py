@@ -224,9 +224,14 @@ class Switch:
             raise NotConnected("the switch is not connected")
         xid = next(self._xids)
         event = self._waiting[xid] = eventlet.event.Event()
-        self.datapath.send(encode_with(xid))
-        with eventlet.Timeout(_TIMEOUT_S, NotConnected("the switch does not answer")):
-            return event.wait()
+        datapath = self.datapath
+        datapath.send(encode_with(xid))
+        while True:
+            with eventlet.Timeout(_TIMEOUT_S, False):
+                return event.wait()
+            # It may have much to do before: then it goes on taking what it was sent.
+            if time.monotonic() > datapath.socket.moved_s + _TIMEOUT_S:
+                raise NotConnected("the switch does not answer")
 
     def _flush_all(self) -> None:
         try:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import time
+from types import SimpleNamespace
 from typing import Any
 
+import eventlet
 import pytest
 
 from controller.hypervisor import Config, Hypervisor
 from controller.openflow import encode, messages
 from controller.rules import AddEntry, DeleteEntry, Message, OfferAgain
-from controller.switch import Switch
+from controller.switch import _FIRST_XID, NotConnected, Switch
 from offload.conntrack import Direction
 from offload.flow_table import FlowEntry
 from tests.unit.connections import TCP
@@ -70,6 +74,30 @@ def test_nor_where_counters_are_to_be_exact() -> None:
     switch._received([COPY])
     assert switch.sent == b""
     assert switch.hypervisor.outbox == [waiting, add(2)]
+
+
+@pytest.fixture
+def patience_s(monkeypatch: pytest.MonkeyPatch) -> float:
+    """How long a switch may be silent."""
+    monkeypatch.setattr("controller.switch._TIMEOUT_S", 0.05)
+    return 0.05
+
+
+def test_a_switch_that_is_silent_for_long_does_not_answer(patience_s: float) -> None:
+    switch = Connected()
+    switch.socket = SimpleNamespace(moved_s=time.monotonic())
+    with pytest.raises(NotConnected, match="does not answer"):
+        switch.barrier()
+
+
+def test_a_switch_that_has_much_to_do_is_waited_for(patience_s: float) -> None:
+    switch = Connected()
+    switch.socket = SimpleNamespace(moved_s=time.monotonic() + 3600)
+    reply = (4, messages.BARRIER, 8, _FIRST_XID)
+    eventlet.spawn_after(
+        4 * patience_s, switch._received, [struct.pack("!BBHI", *reply)]
+    )
+    switch.barrier()
 
 
 def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_taken(

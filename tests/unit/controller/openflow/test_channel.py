@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 from struct import pack
 
+import eventlet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,17 +39,24 @@ class Pieces:
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = [piece for piece in pieces if piece]
 
+    @property
+    def left(self) -> int:
+        """The pieces that were not read yet."""
+        return len(self._pieces)
+
     def recv(self, _size: int) -> bytes:
         """The next piece."""
         return self._pieces.pop(0) if self._pieces else b""
 
 
 def read(channel: Channel, size: int = 8) -> bytes:
-    """All that Ryu sees."""
+    """All that Ryu sees, once the rest was handed over."""
     seen = b""
     while piece := channel.recv(size):
         assert len(piece) <= size
         seen += piece
+    while channel.busy:
+        eventlet.sleep(0)
     return seen
 
 
@@ -74,7 +83,31 @@ def test_messages_come_as_many_at_a_time_as_are_there() -> None:
     taken: list[list[bytes]] = []
     channel.deliver = taken.append
     assert read(channel) == b""
-    assert taken == [[OURS[0]] * 3, [OURS[1]]]
+    assert taken == [[*[OURS[0]] * 3, OURS[1]]]
+
+
+def test_the_socket_is_empty_before_the_second_lot_is_handled() -> None:
+    waiting = Pieces(*[OURS[0] * 100] * 5)
+    channel = Channel(waiting)
+    lots: list[tuple[int, int]] = []
+    channel.deliver = lambda messages: lots.append((len(messages), waiting.left))
+    assert read(channel) == b""
+    assert sum(handled for handled, _ in lots) == 500
+    assert max(handled for handled, _ in lots) == 64
+    assert {left for _, left in lots} == {0}
+
+
+def test_after_the_connection_has_ended_nothing_is_handed_over() -> None:
+    channel = Channel(Pieces(OURS[0] * 100))
+    taken: list[bytes] = []
+
+    def deliver(messages: list[bytes]) -> None:
+        taken.extend(messages)
+        channel.deliver = None
+
+    channel.deliver = deliver
+    assert read(channel) == b""
+    assert len(taken) == 64
 
 
 def test_before_the_handshake_is_over_all_is_ryus() -> None:
@@ -97,3 +130,24 @@ def test_options_of_tcp_are_set_in_vain() -> None:
         assert here.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= 65536
         channel.settimeout(3)
         assert here.gettimeout() == 3
+
+
+def test_what_is_sent_arrives_whole_and_says_that_the_switch_takes_it() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        channel = Channel(here)
+        began_s = channel.moved_s
+        sent = bytes(range(256)) * 400
+        received = bytearray()
+
+        def receive() -> None:
+            while piece := there.recv(1 << 16):
+                received.extend(piece)
+
+        receiver = threading.Thread(target=receive)
+        receiver.start()
+        channel.sendall(sent)
+        here.shutdown(socket.SHUT_WR)
+        receiver.join()
+        assert received == sent
+        assert channel.moved_s > began_s
