@@ -24,8 +24,8 @@ from vagrant.room import Room
 
 # The kernel's first: it is what the VM is for.
 DATAPATHS = ("kernel", "user")
-CORE = ("test_cover_letter.py", "test_icmp.py", "test_miss.py")
-"""The files of tests/e2e that are the core: what is offloaded, what never is, what comes back."""
+CORE = "tests/e2e/core.txt"
+"""A connection from its first packet to its last, and all that conntrack has a part in."""
 
 _UP_S = 900.0
 _DEMO_S = 900.0
@@ -114,9 +114,8 @@ def _demo(trial: Trial, vm: Guest, datapath: str, *options: str) -> None:
 
 
 def _core(trial: Trial, vm: Guest, datapath: str) -> None:
-    files = [f"tests/e2e/{name}" for name in CORE]
     options = ["--verbose", f"--timeout={_CORE_S:.0f}", f"--junit-xml={_REPORT}"]
-    argv = [*_environment(datapath), _PYTHON, "-m", "pytest", *files, *options]
+    argv = [*_environment(datapath), _PYTHON, "-m", "pytest", f"@{CORE}", *options]
     with trial.step(f"end-to-end core, {datapath} datapath"):
         trial.on(vm, f"junit-{datapath}.xml", argv, _CORE_S)
 

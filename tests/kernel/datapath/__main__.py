@@ -19,23 +19,8 @@ from tests.kernel.oracle.build import CACHE, build
 from tests.kernel.oracle.errors import OracleError
 
 JUNIT = CACHE.parent / "junit-kernel-datapath.xml"
-# A connection from its first packet to its last, and all that the kernel's conntrack has a part in.
-CORE = (
-    "cover_letter.py::test_frames_on_the_underlay",
-    "cover_letter.py::test_only_the_letters_filters_take_vm1",
-    "tcp.py::test_fin_goes_to_software_and_tears_down[client-ipv4]",
-    "tcp.py::test_rst_goes_to_software_and_tears_down[server-ipv4]",
-    "tcp.py::test_a_tuple_is_used_again[ipv4]",
-    "nat.py::test_source_address_and_port[TcpConversation-ipv4]",
-    "nat.py::test_fin_is_translated_too",
-    "udp.py::test_one_way_traffic_is_not_offloaded_until_a_reply[ipv6]",
-    "miss.py::test_hit_in_hardware_then_software_filter",
-    "miss.py::test_restored_state_has_all_of_it",
-    "conntrack_command.py::test_delete_by_tuple",
-    "conntrack_command.py::test_one_of_two_deleted_behind_our_back",
-    "conntrack_command.py::test_deleted_with_the_systems_conntrack",
-    "udp.py::test_aging",
-)
+# A connection from its first packet to its last, and all that conntrack has a part in.
+CORE = "@tests/e2e/core.txt"
 _TEST_TIMEOUT_S = 120
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -108,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _pytest(words: list[str], patience: float) -> list[str]:
     named = [word for word in words if not word.startswith("-")]
-    files = [] if named else [f"tests/e2e/test_{test}" for test in CORE]
+    files = [] if named else [CORE]
     return [
         *(sys.executable, "-m", "pytest", "--datapath", "kernel"),
         *(f"--timeout={_TEST_TIMEOUT_S * patience:.0f}", f"--junit-xml={REPORT}"),

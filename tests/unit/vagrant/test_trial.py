@@ -59,4 +59,6 @@ def test_a_command_reaches_the_vm_as_it_is(run: Trial) -> None:
 
 
 def test_the_core_is_there() -> None:
-    assert all((ROOT / "tests" / "e2e" / name).exists() for name in trial.CORE)
+    for test in (ROOT / trial.CORE).read_text().splitlines():
+        path, _, name = test.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / path).read_text()
