@@ -95,14 +95,30 @@ def _take_off_excess(tallies: Iterable[Tally]) -> None:
     """Spread what each chain got too much over those it was credited to."""
     tallies = list(tallies)
     for each in tallies:
-        if not each.excess.packets:
+        source = each.installed
+        if not (each.excess.packets or source.spread.packets):
             continue
-        chain = _leads_to(each.installed)
+        chain = _leads_to(source)
         there = [o for o in tallies if o.installed.filter.chain == chain]
         excess = each.excess
         for other in there:
             excess = excess - min(excess, other.absorbed)
-        _spread(excess, [other for other in there if other.suspect.packets])
+        _take_off_again(source, excess, there)
+        over = [other for other in there if other.suspect.packets]
+        _spread(excess - source.spread, source.filter.id, over)
+        source.spread = excess
+
+
+def _take_off_again(
+    source: InstalledFilter, excess: Count, there: Iterable[Tally]
+) -> None:
+    """Take off what was before; if it has become less, all of it is to be spread anew."""
+    if excess < source.spread:
+        source.spread = Count()
+        for other in there:
+            other.installed.wrong.pop(source.filter.id, None)
+    for other in there:
+        other.take_off(other.installed.wrong.get(source.filter.id, Count()))
 
 
 def _leads_to(installed: InstalledFilter) -> int | None:
@@ -113,7 +129,7 @@ def _leads_to(installed: InstalledFilter) -> int | None:
     return None
 
 
-def _spread(excess: Count, over: list[Tally]) -> None:
+def _spread(excess: Count, source_id: int, over: list[Tally]) -> None:
     """Take ``excess`` off, from each in proportion to what it has."""
     packets, octets = excess.packets, excess.bytes
     whole = sum(each.suspect.packets for each in over)
@@ -122,7 +138,9 @@ def _spread(excess: Count, over: list[Tally]) -> None:
         own, own_bytes = each.suspect.packets, each.suspect.bytes
         share = packets * own // whole if whole else 0
         share_bytes = octets * own_bytes // whole_bytes if whole_bytes else 0
-        share, share_bytes = min(share, own), min(share_bytes, own_bytes)
-        each.take_off(Count(share, share_bytes))
-        packets, octets = packets - share, octets - share_bytes
+        taken = Count(min(share, own), min(share_bytes, own_bytes))
+        each.take_off(taken)
+        wrong = each.installed.wrong
+        wrong[source_id] = wrong.get(source_id, Count()) + taken
+        packets, octets = packets - taken.packets, octets - taken.bytes
         whole, whole_bytes = whole - own, whole_bytes - own_bytes

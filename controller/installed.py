@@ -45,7 +45,9 @@ class Count:
 class InstalledFilter:
     """A filter, its rules, and by table what rules it had before have counted.
 
-    ``why_not`` is the reason it is not in hardware, "" if it is.
+    ``why_not`` is the reason it is not in hardware, "" if it is.  ``spread`` and
+    ``wrong`` are ``counters``': the wrong credits of this ct filter that have been
+    taken off, and those taken off this one, by the id of the ct filter they are of.
     """
 
     filter: Filter
@@ -56,6 +58,8 @@ class InstalledFilter:
     held: tuple[Holding, ...] = ()
     why_not: str = ""
     before: dict[int, Count] = field(default_factory=dict)
+    spread: Count = Count()
+    wrong: dict[int, Count] = field(default_factory=dict)
 
     @property
     def in_hw(self) -> bool:
@@ -139,6 +143,7 @@ class InstalledFilters:
             undo.pop_all()
         if new.id == old.id:
             installed.before, installed.added_s = before.before, before.added_s
+            installed.spread, installed.wrong = before.spread, before.wrong
         del self._installed[old.id]
         self._installed[new.id] = installed
         self._send_instead(before.rules, installed.rules, new.id != old.id)

@@ -142,6 +142,41 @@ def test_spread_over_several_it_is_neither_more_nor_less(
     assert all(packets >= 0 for packets in left)
 
 
+def test_a_new_filter_has_no_part_in_what_was_before_it() -> None:
+    """Of six earlier packets five were credited wrongly; then there is another filter."""
+    ct, first, second = installed(CT_GOTO_2, PLAIN, OTHER)
+    before = [
+        counted(ct, Table.HW_POST_CT, 6),
+        counted(ct, Table.SW_POST_CT, 5),
+        counted(first, Table.HW_CHAIN, 6),
+    ]
+    assert halves(tally([ct, first], before)[first.filter.id]) == (0, 1)
+    now = [
+        counted(ct, Table.HW_POST_CT, 12),
+        *before[1:],
+        counted(second, Table.HW_CHAIN, 6),
+    ]
+    found = tally([ct, first, second], now)
+    assert halves(found[first.filter.id]) == (0, 1)
+    assert halves(found[second.filter.id]) == (0, 6)
+    assert halves(tally([ct, second], now)[second.filter.id]) == (0, 6)
+
+
+def test_what_turns_out_to_be_no_wrong_credit_is_given_back() -> None:
+    """The counters of a moment: what stands in front of ct() was not credited yet."""
+    ct, first, second = installed(CT_GOTO_2, PLAIN, OTHER)
+    early = [
+        counted(ct, Table.HW_POST_CT, 8),
+        counted(ct, Table.SW_POST_CT, 4),
+        counted(first, Table.HW_CHAIN, 4),
+        counted(second, Table.HW_CHAIN, 4),
+    ]
+    found = tally([ct, first, second], early)
+    assert halves(found[first.filter.id]) == halves(found[second.filter.id]) == (0, 2)
+    found = tally([ct, first, second], [*early, counted(ct, Table.SW_CHAIN, 4)])
+    assert halves(found[first.filter.id]) == halves(found[second.filter.id]) == (0, 4)
+
+
 @given(PACKETS, PACKETS, PACKETS)
 def test_no_count_is_below_zero(wrongly: int, hardware: int, other: int) -> None:
     """What was credited wrongly may not have reached a filter that counts it."""
