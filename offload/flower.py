@@ -160,7 +160,10 @@ class Match:
 
     def get(self, key: Key) -> KeyMatch | None:
         """What is asked of ``key``, None if nothing."""
-        return next((match for match in self.keys if match.key is key), None)
+        for match in self.keys:
+            if match.key is key:
+                return match
+        return None
 
     @property
     def eth_type(self) -> int:

@@ -6,11 +6,9 @@ the holes of a finished one a few microseconds (``template``).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from struct import Struct
-
-from ryu.ofproto import ofproto_v1_3 as ofp
-from ryu.ofproto import ofproto_v1_3_parser as parser
 
 from controller import fields
 from controller.fields import Field
@@ -348,17 +346,8 @@ def _watch_template(ipv4: bool, proto: int, established: bool) -> Template:
 
 def _timed(rule: Rule) -> bytes:
     """An add with an idle timeout that is reported."""
-    apply = parser.OFPInstructionActions(
-        ofp.OFPIT_APPLY_ACTIONS, [*encode.actions(rule.actions)]
-    )
-    return encode.flow_mod(
-        0,
-        rule,
-        command=ofp.OFPFC_ADD,
-        flags=ofp.OFPFF_SEND_FLOW_REM,
-        idle_timeout=SENTINELS["idle"],
-        instructions=[apply],
-    )
+    reported = AddRule(replace(rule, report_removal=True))
+    return encode.add_rule(0, reported, SENTINELS["idle"])
 
 
 @lru_cache(maxsize=None)

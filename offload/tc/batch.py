@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from offload.tc.words import Refusal
 
-_SPACE = " \t\r\n"
+_WORDS = re.compile(r"""'([^']*)'|"([^"]*)"|(?P<open>['"])|([^ \t\r\n]+)""")
 _MAX_ARGS = 511
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
@@ -50,22 +50,10 @@ def _without_comment(line: str) -> str:
 def split(line: str) -> list[str]:
     """The words of one line."""
     argv: list[str] = []
-    rest = line.lstrip(_SPACE)
-    while rest:
+    for found in _WORDS.finditer(line):
         if len(argv) >= _MAX_ARGS:
             raise Refusal("Too many arguments to command", 1)
-        word, rest = _word(rest)
-        argv.append(word)
-        rest = rest.lstrip(_SPACE)
-    return argv
-
-
-def _word(text: str) -> tuple[str, str]:
-    quote = text[0]
-    if quote in "'\"":
-        word, closed, rest = text[1:].partition(quote)
-        if not closed:
+        if found["open"]:
             raise Refusal("Unterminated quoted string", 1)
-        return word, rest
-    end = next((at for at, char in enumerate(text) if char in _SPACE), len(text))
-    return text[:end], text[end:]
+        argv.append(found[found.lastindex or 0])
+    return argv

@@ -8,7 +8,7 @@ from __future__ import annotations
 from offload.actions import Control, Verb
 from offload.tc.answer import Answer
 from offload.tc.numbers import unsigned
-from offload.tc.words import Words, abbreviates
+from offload.tc.words import Words, abbreviations
 
 MAX_CHAIN = 2**28 - 1
 
@@ -25,11 +25,12 @@ _VERBS = {
     "jump": Verb.JUMP,
     "trap": Verb.TRAP,
 }
+_MEANINGS = abbreviations(_VERBS)
 
 
 def verb_keyword(word: str) -> str | None:
     """The verb that ``word`` abbreviates."""
-    return next((name for name in _VERBS if abbreviates(word, name)), None)
+    return _MEANINGS.get(word)
 
 
 def parse_control(words: Words) -> Control | None:

@@ -29,7 +29,7 @@ from offload.tc.place import (
     is_ours,
     read_place,
 )
-from offload.tc.words import Declined, Words
+from offload.tc.words import Declined, Words, abbreviations
 
 OTHER_KINDS = (
     *("basic", "bpf", "cgroup", "flow", "fw", "matchall", "route"),
@@ -43,10 +43,10 @@ def parse_filter(
     """Read what stands after ``filter``."""
     if not words.left:
         return Foreign("filter")
-    for keyword, parse in _COMMANDS.items():
-        if words.matches(keyword):
-            words.skip()
-            return parse(words, options, ours, keyword)
+    keyword = _MEANINGS.get(words.word)
+    if keyword is not None:
+        words.skip()
+        return _COMMANDS[keyword](words, options, ours, keyword)
     if words.matches("help"):
         words.leave(USAGE, exit_code=0)
     words.leave(f'Command "{words.word}" is unknown, try "tc filter help".')
@@ -192,3 +192,4 @@ _COMMANDS = {
     "show": _list,
     "lst": _list,
 }
+_MEANINGS = abbreviations(_COMMANDS)

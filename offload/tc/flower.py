@@ -27,7 +27,7 @@ from offload.tc.keys_arp import ETH_P_RARP
 from offload.tc.keys_vlan import VLAN_TYPES
 from offload.tc.numbers import unsigned
 from offload.tc.syntax import Layers
-from offload.tc.words import Declined, Words, abbreviates
+from offload.tc.words import Declined, Words, abbreviations
 
 # In tc's order, which decides what an abbreviation means.
 _KEYWORDS = (
@@ -43,6 +43,7 @@ _KEYWORDS = (
     *("geneve_opts", "vxlan_opts", "erspan_opts", "gtp_opts", "action"),
 )
 _NEVER_ABBREVIATED = ("num_of_vlans", "pppoe_sid", "ppp_proto", "gtp_opts")
+_MEANINGS = abbreviations(k for k in _KEYWORDS if k not in _NEVER_ABBREVIATED)
 _FLAGS = ("verbose", "skip_hw", "skip_sw")
 _KEYS = {
     name: tuple(key for key in Key if key.keyword == name)
@@ -136,10 +137,7 @@ def parse_flower(words: Words, protocol: int, handle: str | None) -> Flower:
 
 
 def _keyword(word: str) -> str | None:
-    if word in _NEVER_ABBREVIATED:
-        return word
-    candidates = (k for k in _KEYWORDS if k not in _NEVER_ABBREVIATED)
-    return next((k for k in candidates if abbreviates(word, k)), None)
+    return word if word in _NEVER_ABBREVIATED else _MEANINGS.get(word)
 
 
 def _unknown(words: Words) -> None:

@@ -14,9 +14,10 @@ from offload.tc.command import Actions, Batch, Command, Foreign
 from offload.tc.filter import parse_filter
 from offload.tc.options import Options
 from offload.tc.qdisc import parse_qdisc
-from offload.tc.words import Left, Refusal, Words, abbreviates
+from offload.tc.words import Left, Refusal, Words, abbreviates, abbreviations
 
 _OBJECTS = ("qdisc", "class", "filter", "chain", "actions", "monitor", "exec", "help")
+_MEANINGS = abbreviations(_OBJECTS)
 
 # In tc's order, which decides what an abbreviation means.  FOREIGN ones make
 # the command the system's own; the PLAIN ones change nothing of our answers.
@@ -118,7 +119,7 @@ def _parse_object(
         return Batch(options.batch, options)
     if not words.left:
         return Foreign("")
-    name = next((name for name in _OBJECTS if words.matches(name)), None)
+    name = _MEANINGS.get(words.word)
     if name is None:
         words.leave(f'Object "{words.word}" is unknown, try "tc help".')
     words.skip()

@@ -8,7 +8,7 @@ Source: iproute2 include/utils.h:NEXT_ARG, lib/utils.c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from offload.errors import KernelError, TcError
@@ -66,7 +66,13 @@ class Words:
 
     def matches(self, *keywords: str) -> bool:
         """Whether there is a word and it abbreviates one of ``keywords``."""
-        return self.left > 0 and any(abbreviates(self.word, k) for k in keywords)
+        if self.place >= len(self._argv):
+            return False
+        word = self._argv[self.place]
+        for keyword in keywords:
+            if abbreviates(word, keyword):
+                return True
+        return False
 
     def skip(self) -> None:
         """Go past this word, maybe to the end."""
@@ -116,3 +122,12 @@ class Words:
 def abbreviates(word: str, keyword: str) -> bool:
     """Whether ``word`` is a non-empty prefix.  Source: lib/utils.c:matches"""
     return bool(word) and keyword.startswith(word)
+
+
+def abbreviations(keywords: Iterable[str]) -> dict[str, str]:
+    """What each word means that abbreviates a keyword: the first in tc's order."""
+    meanings: dict[str, str] = {}
+    for keyword in keywords:
+        for length in range(1, len(keyword) + 1):
+            meanings.setdefault(keyword[:length], keyword)
+    return meanings

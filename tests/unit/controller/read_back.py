@@ -16,6 +16,7 @@ from typing import Any
 from controller import fields
 from controller.fields import Field
 from controller.openflow import encode
+from controller.openflow.actions import COPY_BYTES
 from controller.rules import (
     Clone,
     CopyToController,
@@ -232,7 +233,7 @@ def _move(action: Any) -> Move:
 
 def _output(action: Any) -> RuleAction:
     if action.port == ofp.OFPP_CONTROLLER:
-        assert action.max_len == encode.COPY_BYTES
+        assert action.max_len == COPY_BYTES
         return CopyToController()
     in_port = action.port == ofp.OFPP_IN_PORT
     return Output(action.port, in_port)
