@@ -18,7 +18,12 @@ from dataclasses import dataclass, field
 from controller.installed import Count, InstalledFilter
 from controller.openflow.decode import Counted
 from controller.rules import Table
+from offload.act_api import Counters
 from offload.actions import Verb
+
+_ETHERNET_HEADER_BYTES = 14
+
+Halves = tuple[Counters, Counters]
 
 
 @dataclass(slots=True)
@@ -72,6 +77,16 @@ def tally(
     }
     _take_off_excess(made.values())
     return made
+
+
+def halves(made: Tally) -> Halves:
+    """What tc shows: software counts where the kernel has taken the Ethernet header off."""
+    software, hardware = made.software, made.hardware
+    header_bytes = _ETHERNET_HEADER_BYTES * software.packets
+    return (
+        Counters(software.packets, software.bytes - header_bytes),
+        Counters(hardware.packets, hardware.bytes),
+    )
 
 
 def _one(installed: InstalledFilter, now: dict[int, Count]) -> Tally:

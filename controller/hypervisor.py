@@ -16,6 +16,7 @@ from controller.ct_entries import CtEntries, Timeouts
 from controller.fields import Told
 from controller.filters import Device, DeviceKind
 from controller.installed import Count, InstalledFilter, InstalledFilters
+from controller.leaving import Leaving
 from controller.openflow.decode import Counted, Failed, Removed
 from controller.openflow.entries import direction_of, entry_id_of
 from controller.pipeline import port_rule, static_rules, zone_rules
@@ -90,6 +91,7 @@ class Hypervisor:
             self.card,
             config.devices,
         )
+        self.leaving = Leaving()
         self._hardware_zones: Counter[int] = Counter()
         self._epochs_there: list[int] = []
         self._known = False
@@ -125,6 +127,7 @@ class Hypervisor:
         for entry_id in self.entries.abandon_pending():
             self.act_ct.hardware_failed(entry_id, "the switch went away")
         self.outbox.clear()
+        self.leaving.clear()
         if not self._known:
             self.outbox.append(DeleteStale(None))
         static = static_rules(self.config.profile)
@@ -213,7 +216,9 @@ class Hypervisor:
         """A rule is gone: a filter's counters are kept, an entry has aged."""
         if removed.owner == Owner.FILTER:
             installed = self.filters.get(removed.owner_id)
-            if installed is not None:
+            if installed is None:
+                self.leaving.removed(removed)
+            else:
                 count = Count(removed.packets, removed.bytes)
                 installed.had_counted(removed.table, count)
         elif removed.owner == Owner.ENTRY and removed.idle:

@@ -78,6 +78,9 @@ class Counters:
     def __add__(self, other: Counters) -> Counters:
         return Counters(self.packets + other.packets, self.bytes + other.bytes)
 
+    def __sub__(self, other: Counters) -> Counters:
+        return Counters(self.packets - other.packets, self.bytes - other.bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.counters import tally
-from controller.installed import Count, InstalledFilter, InstalledFilters
+from controller.counters import Halves, halves, tally
+from controller.installed import InstalledFilter, InstalledFilters
 from controller.openflow.decode import Counted
 from offload import tc
 from offload.act_api import Counters, Instance, kind_of
 from offload.actions import Gact, Verb
 from offload.cls_api import Filter
 
-_ETHERNET_HEADER_BYTES = 14
 _TICK_S = 0.01
 
 ActionName = tuple[str, int]
-Halves = tuple[Counters, Counters]
 
 
 class Counts:
     """All counters of one moment, by filter and by action."""
 
     def __init__(self, filters: InstalledFilters, counted: Sequence[Counted]) -> None:
+        self._told: dict[int, list[Counted]] = {}
+        for each in counted:
+            self._told.setdefault(each.owner_id, []).append(each)
         self.by_filter: dict[int, Halves] = {}
         self._by_action: dict[ActionName, Halves] = {}
         self._in_hw: set[ActionName] = set()
@@ -39,12 +40,11 @@ class Counts:
         tallies = tally(standing, counted)
         for installed in standing:
             filter_ = installed.filter
-            each = tallies[filter_.id]
-            halves = _at_ingress(each.software), _whole(each.hardware)
-            self.by_filter[filter_.id] = halves
+            counted_here = halves(tallies[filter_.id])
+            self.by_filter[filter_.id] = counted_here
             for name in names_of(filter_):
                 before = self._by_action.get(name, (Counters(), Counters()))
-                self._by_action[name] = _sum(before, halves)
+                self._by_action[name] = _sum(before, counted_here)
                 if installed.in_hw:
                     self._in_hw.add(name)
 
@@ -73,10 +73,14 @@ class Counts:
 
     def let_go(self, filter_: Filter, instances: Iterable[Instance]) -> None:
         """A filter lets its actions go: what it did stays with them."""
-        halves = self.by_filter.get(filter_.id, (Counters(), Counters()))
+        done = self.by_filter.get(filter_.id, (Counters(), Counters()))
         for instance in instances:
-            kept = _sum((instance.software, instance.hardware), halves)
+            kept = _sum((instance.software, instance.hardware), done)
             instance.software, instance.hardware = kept
+
+    def told(self, filter_: Filter) -> list[Counted]:
+        """What the filter's rules had counted."""
+        return self._told.get(filter_.id, [])
 
 
 def names_of(filter_: Filter) -> list[ActionName]:
@@ -111,12 +115,3 @@ def _times(instance: Instance, now_s: float) -> tc.Times:
         max(now_s - (instance.added_s if used is None else used), _TICK_S),
         None if first is None else max(now_s - first, _TICK_S),
     )
-
-
-def _at_ingress(count: Count) -> Counters:
-    """Software counts where the kernel has taken the Ethernet header off."""
-    return Counters(count.packets, count.bytes - _ETHERNET_HEADER_BYTES * count.packets)
-
-
-def _whole(count: Count) -> Counters:
-    return Counters(count.packets, count.bytes)

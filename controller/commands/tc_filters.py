@@ -56,12 +56,30 @@ class FilterCommands:
     def remove(self, filters: Iterable[Filter], counts: Counts | None) -> None:
         """Take filters out, with the actions that nobody else holds."""
         for filter_ in filters:
-            self._hypervisor.remove_filter(filter_)
-            self._unbind(filter_, self.instances(filter_), counts)
+            instances = self.instances(filter_)
+            heirs = tuple(each for each in instances if each.outlives_a_filter)
+            self._take_out(filter_, heirs, counts)
+            self._classifier.actions.unbind(instances)
 
-    def counts_to_keep(self) -> Counts | None:
+    def remove_copies(self, filters: Iterable[Filter], counts: Counts | None) -> None:
+        """Take filters out that stand elsewhere too, and hold their actions there."""
+        for filter_ in filters:
+            self._take_out(filter_, self.instances(filter_), counts)
+
+    def _take_out(
+        self, filter_: Filter, heirs: tuple[Instance, ...], counts: Counts | None
+    ) -> None:
+        """``heirs`` are those of its actions that will be there when it is gone."""
+        installed = self._hypervisor.filters.get(filter_.id)
+        if counts is not None and installed is not None and heirs:
+            counts.let_go(filter_, heirs)
+            self._hypervisor.leaving.add(installed, heirs, counts.told(filter_))
+        self._hypervisor.remove_filter(filter_)
+
+    def counts_to_keep(self, block: int = 0) -> Counts | None:
         """What actions that outlive their filters must be told.  Blocks its caller."""
-        return self.counts() if self._classifier.actions.shared else None
+        keeps = block or self._classifier.actions.shared
+        return self.counts() if keeps else None
 
     def instances(self, filter_: Filter) -> tuple[Instance, ...]:
         """What a filter's actions are."""
@@ -104,11 +122,12 @@ class FilterCommands:
         old = self._classifier.block(first).get(*place)
         before = () if old is None else self.instances(old)
         installed = self._insert(filter_, old, undo)
+        replaced = [] if old is None else [old]
         for device in others:
             there = self._classifier.block(device).get(*place)
             self._insert(self._classifier.copied(filter_, device), there, undo)
-        if old is not None:
-            self._unbind(old, before, counts)
+            replaced += [] if there is None else [there]
+        self._unbind(replaced, before, counts)
         return installed
 
     def _prepare(
@@ -140,11 +159,16 @@ class FilterCommands:
         return installed
 
     def _unbind(
-        self, filter_: Filter, instances: tuple[Instance, ...], counts: Counts | None
+        self,
+        replaced: list[Filter],
+        instances: tuple[Instance, ...],
+        counts: Counts | None,
     ) -> None:
+        """A filter's actions go, one of a block in all its copies."""
+        heirs = [each for each in instances if each.outlives_a_filter]
         if counts is not None:
-            outlive = [each for each in instances if each.outlives_a_filter]
-            counts.let_go(filter_, outlive)
+            for filter_ in replaced:
+                counts.let_go(filter_, heirs)
         self._classifier.actions.unbind(instances)
 
     def _delete(self, command: tc.FilterDel) -> Answer:
@@ -170,12 +194,7 @@ class FilterCommands:
         if device == sharing[-1]:
             self.remove(chosen, counts)
         else:
-            self.remove_copies(chosen)
-
-    def remove_copies(self, filters: Iterable[Filter]) -> None:
-        """Take filters out that stand elsewhere too, and hold their actions there."""
-        for filter_ in filters:
-            self._hypervisor.remove_filter(filter_)
+            self.remove_copies(chosen, counts)
 
     def _delete_at_egress(self, command: tc.FilterDel) -> Answer:
         """There is nothing; one that is named is not found."""

@@ -69,11 +69,11 @@ class QdiscCommands:
         """With all filters and chains; those of a block with its last device."""
         device = command.device
         self._hooks.check_delete(device, command.kind)
-        counts = self._filters.counts_to_keep()
         block = self._hooks.block_of(device)
+        counts = self._filters.counts_to_keep(block)
         filters = list(self._classifier.block(device))
         if block and len(self._hooks.sharing(block)) > 1:
-            self._filters.remove_copies(filters)
+            self._filters.remove_copies(filters, counts)
         else:
             self._filters.remove(filters, counts)
         self._classifier.forget_chains(device)

@@ -97,21 +97,27 @@ WAY_BACK = (
 
 @dataclass(slots=True)
 class FakeSwitch:
-    """What commands need of a switch, from the table in memory."""
+    """What commands need of a switch, from the table in memory.
+
+    ``meanwhile`` is what happens as soon as the counters have been read.
+    """
 
     table: FakeTable
     deliver: Callable[[], object]
     dump: str = ""
     settles: int = 0
+    meanwhile: Callable[[], object] = bool
 
     def counters(self, owner: Owner) -> list[Counted]:
-        return [
+        counted = [
             Counted(
                 rule.owner, rule.owner_id, rule.table, standing.packets, standing.bytes
             )
             for standing in self.table.standing.values()
             if (rule := standing.flow_mod.rule).owner == owner
         ]
+        self.meanwhile()
+        return counted
 
     def appctl(self, command: str, *arguments: str) -> str:
         assert command == "dpctl/dump-conntrack", command

@@ -61,6 +61,34 @@ def test_a_shared_action_keeps_what_a_filter_counted_that_is_gone() -> None:
     assert (gact["bind"], gact["stats"]["packets"]) == (0, 1)  # type: ignore[index]
 
 
+def test_it_keeps_what_was_counted_while_the_filter_went() -> None:
+    """Packets between the command's look at the counters and the rules' removal."""
+    bed = Bed()
+    bed.add("actions add action gact pass index 3")
+    bed.add(f"{ADD} ip_proto tcp action gact index 3")
+    bed.add(f"{ADD} ip_proto udp action ct pipe action gact index 3")
+    bed.send(of_connection(TCP))
+    more = [of_connection(TCP), of_connection(UDP)]
+    bed.switch.meanwhile = lambda: [bed.send(more.pop()) for _ in list(more)]
+    bed.add(f"filter del dev {REP0} ingress")
+    [gact] = listed(bed, "gact", "-s")
+    assert (gact["bind"], gact["stats"]["packets"]) == (0, 3)  # type: ignore[index]
+
+
+def test_a_switch_that_went_away_tells_no_more() -> None:
+    bed = Bed()
+    bed.add("actions add action gact pass index 3")
+    bed.add(f"{ADD} ip_proto tcp action gact index 3")
+    bed.send(of_connection(TCP))
+    installed = next(iter(bed.hypervisor.filters))
+    [instance] = bed.hypervisor.filters.classifier.actions.of("gact")
+    bed.hypervisor.leaving.add(installed, (instance,), ())
+    bed.connect()
+    bed.hypervisor.remove_filter(installed.filter)
+    bed.deliver()
+    assert instance.software.packets == instance.hardware.packets == 0
+
+
 def test_a_change_reaches_all_that_share_it() -> None:
     bed = Bed()
     bed.add(f"actions add {REDIRECT} index 3")

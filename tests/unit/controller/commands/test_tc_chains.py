@@ -189,6 +189,31 @@ def test_a_device_that_joins_does_what_the_block_does() -> None:
     assert not list(bed.hypervisor.filters.classifier.actions)
 
 
+def test_what_a_device_counted_stays_when_it_leaves_the_block() -> None:
+    """And what all of them counted stays with an action that outlives the filter."""
+    bed = Bed()
+    shared(bed)
+    bed.add("actions add action gact pass index 3")
+    bed.add("filter add block 7 prio 1 proto ip handle 1 flower action gact index 3")
+
+    def packets() -> int:
+        text = bed.tc("-s -j actions get action gact index 3").stdout
+        return int(json.loads(text)[1]["actions"][0]["stats"]["packets"])
+
+    for device in (REP0, VXLAN):
+        bed.send(of_connection(TCP) | {"in_port": PORTS[device]})
+    again = "filter replace block 7 prio 1 proto ip handle 1 flower action gact index 3"
+    bed.add(again)
+    assert packets() == 2
+    bed.send(of_connection(TCP) | {"in_port": PORTS[REP0]})
+    bed.add(f"qdisc del dev {REP0} clsact")
+    assert packets() == 3
+    bed.add(f"qdisc add dev {REP0} ingress_block 7 clsact")
+    bed.send(of_connection(TCP) | {"in_port": PORTS[REP0]})
+    bed.add("filter del block 7")
+    assert packets() == 4
+
+
 def test_a_filter_that_one_device_cannot_have_is_at_none() -> None:
     bed = Bed()
     shared(bed)
