@@ -163,7 +163,8 @@ class Switch:
     def _received(self, said: list[bytes]) -> None:
         """What came of that which comes by the thousand; new entries are sent at once.
 
-        They overtake removals that wait for their counters, but not their own.
+        They overtake removals that wait for their counters, but not their own.  If
+        counters are to be exact they wait for them as well, and all keeps its order.
         """
         outbox = self.hypervisor.outbox
         waiting = self.hypervisor.take_outbox()
@@ -172,16 +173,16 @@ class Switch:
                 self._take[message[1]](message)
             except Exception:  # noqa: B902 (one message must not end the connection)
                 LOG.exception("%s: %s", self.hypervisor.config.name, message.hex())
-        leaving = {m.entry_id for m in waiting if isinstance(m, DeleteEntry)}
+        new = self.hypervisor.take_outbox()
         first, then = [], waiting
-        for told in outbox:
-            if isinstance(told, AddEntry) and told.flow.entry_id not in leaving:
+        stay = {m.entry_id for m in (*then, *new) if isinstance(m, DeleteEntry)}
+        for told in new:
+            overtakes = not self._exact and isinstance(told, AddEntry)
+            if overtakes and told.flow.entry_id not in stay:
                 first.append(told)
             else:
                 then.append(told)
-        if self._exact:  # they wait for counters as well
-            then, first = [*then, *first], []
-        outbox[:] = then
+        outbox.extend(then)
         self._send(first)
         self.flush_soon()
 

@@ -100,6 +100,26 @@ def test_a_switch_that_has_much_to_do_is_waited_for(patience_s: float) -> None:
     switch.barrier()
 
 
+@pytest.mark.parametrize("exact_counters", [True, False])
+def test_an_insertion_that_is_taken_back_is_told_before_its_removal(
+    exact_counters: bool,
+) -> None:
+    """The card refused the other direction: nothing of the entry may stay."""
+    told = [add(2), DeleteEntry(2, Direction.ORIGINAL)]
+    switch = Connected(*told, exact_counters=exact_counters)
+    switch._received([COPY])
+    assert switch.sent == b""
+    assert switch.hypervisor.outbox == told
+
+
+def test_an_entry_that_is_removed_and_comes_again_stays() -> None:
+    told = [DeleteEntry(2, Direction.ORIGINAL), add(2)]
+    switch = Connected(*told)
+    switch._received([COPY])
+    assert switch.sent == b""
+    assert switch.hypervisor.outbox == told
+
+
 def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_taken(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
