@@ -119,7 +119,7 @@ class ControlServer:
         if not isinstance(stdin, str | None):
             raise BadRequest("stdin is no text")
         answer = commands.run(switch.hypervisor, switch, argv, stdin, time.monotonic())
-        switch.flush()
+        switch.flush_soon()
         if answer is None:
             return {"system": True}
         reply = {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr}

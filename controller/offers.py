@@ -12,6 +12,7 @@ its ct_label (``Told``), so each packet sees it however fast they come.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from controller.fields import (
     COMMIT,
@@ -123,12 +124,12 @@ def rules(profile: Profile) -> Iterator[Rule]:
 
 
 def _closing(tcp: Matches) -> Iterator[Rule]:
-    """The first FIN or RST of a connection that act_ct was told of."""
-    for flag in (TCP_FIN, TCP_RST):
+    """The first FIN or RST of a connection that act_ct was told of, or is to be again."""
+    for flag, told in product((TCP_FIN, TCP_RST), (Told.OFFERED, Told.HALF)):
         yield Rule(
             Table.SW_TRACK,
             _CLOSING + flag,
-            (*tcp, Match(TCP_FLAGS, flag, flag), Match(TOLD, Told.OFFERED)),
+            (*tcp, Match(TCP_FLAGS, flag, flag), Match(TOLD, told)),
             _copy(Table.SW_TRACK, Told.CLOSING),
             owner_id=CLOSING_COPY,
         )

@@ -61,11 +61,19 @@ class Ovs:
         """How often something has happened in the daemon.  Source: OVS lib/coverage.c"""
         return int(self.appctl("coverage/read-counter", counter))
 
-    def credit_counters(self, look: Callable[[], None]) -> None:
+    def credit_counters(self, look: Callable[[], None], rounds: int = 1) -> None:
         """Return when the datapath's counters have been credited to rules.
 
-        ``revalidator/wait`` answers when OVS has next been through its datapath
-        flows, which it does every half second or when rules change: ``look``
+        A round ends when OVS has been through its datapath flows.  The first may have
+        been under way, and past a flow whose packets counted since: a second has not.
+        """
+        for _ in range(rounds):
+            self._look_through(look)
+
+    def _look_through(self, look: Callable[[], None]) -> None:
+        """Wait until OVS is at the end of its datapath flows.
+
+        It goes through them every half second or when rules change: ``look``
         changes one.  If that was over before the wait began, once more.
         """
         patience_s = _FIRST_LOOK_S

@@ -5,6 +5,9 @@ later, by the rules of that moment.  So before rules are removed, what has been
 counted is credited (``_credit``); what comes up meanwhile goes with it.  Rules
 are added at once, unless exact counters are asked for: a packet more in software
 costs more than a wrong credit, which ``counters.py`` mends as well as it can.
+
+    exact counters      what comes up while others wait for their credit waits for
+                        its own, and OVS looks twice, since one look may be under way
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 
 import eventlet
 import eventlet.event
+import eventlet.semaphore
 
 from controller import conntrack
 from controller.connections import Connection, connections
@@ -40,6 +44,7 @@ _TIMEOUT_S = 10.0
 _FIRST_XID = 0x10000000
 _READ_AT_A_TIME = 64
 _REMOVALS = (DeleteRule, DeleteEntry)
+_SURELY = 2
 
 
 class NotConnected(Exception):
@@ -67,6 +72,7 @@ class Switch:
         }
         self._zones: set[int] = set()
         self._flushing = False
+        self._turn = eventlet.semaphore.Semaphore()
         self._exact = hypervisor.config.exact_counters
         self._credited = (*_REMOVALS, AddEntry) if self._exact else _REMOVALS
         self.installed = False
@@ -114,11 +120,26 @@ class Switch:
         After the barrier the rules are there; once OVS has been through its
         datapath flows, those that were made by older rules are gone.
         """
-        self._credit()
-        self.flush()
+        self._flush_credited()
         if self.datapath is not None:
             self.barrier()
-            self._credit()
+            self._credit(_SURELY)
+
+    def _flush_credited(self, needed: tuple[type[Message], ...] = ()) -> None:
+        """Send what is in the outbox, once what was counted so far has been credited.
+
+        Only then if any of it is ``needed`` to.  What comes up meanwhile goes with
+        it, or waits for its own turn if counters are to be exact.
+        """
+        outbox = self.hypervisor.outbox
+        with self._turn:
+            count = len(outbox)
+            if not needed or any(isinstance(each, needed) for each in outbox):
+                self._credit(_SURELY if self._exact else 1)
+            count = count if self._exact else len(outbox)
+            told = outbox[:count]
+            del outbox[:count]
+            self._send(told)
 
     def barrier(self) -> None:
         """Return when the switch has carried out all it was sent.  Raises NotConnected."""
@@ -126,7 +147,7 @@ class Switch:
 
     def counters(self, owner: Owner) -> list[Counted]:
         """The counters of all rules of a kind, up to this moment."""
-        self._credit()
+        self._credit(_SURELY)
         return self._counters(owner)
 
     def _counters(self, owner: Owner) -> list[Counted]:
@@ -174,11 +195,12 @@ class Switch:
             except Exception:  # noqa: B902 (one message must not end the connection)
                 LOG.exception("%s: %s", self.hypervisor.config.name, message.hex())
         new = self.hypervisor.take_outbox()
-        first, then = [], waiting
+        first: list[Message] = []
+        then = waiting
         stay = {m.entry_id for m in (*then, *new) if isinstance(m, DeleteEntry)}
         for told in new:
-            overtakes = not self._exact and isinstance(told, AddEntry)
-            if overtakes and told.flow.entry_id not in stay:
+            entering = isinstance(told, AddEntry) and told.flow.entry_id not in stay
+            if entering and not self._exact:
                 first.append(told)
             else:
                 then.append(told)
@@ -237,9 +259,7 @@ class Switch:
     def _flush_all(self) -> None:
         try:
             while self.hypervisor.outbox and self.datapath is not None:
-                if any(isinstance(m, self._credited) for m in self.hypervisor.outbox):
-                    self._credit()
-                self.flush()
+                self._flush_credited(self._credited)
                 if self.hypervisor.closing:
                     self._credit()
                     self.hypervisor.acknowledge_closing()
@@ -248,7 +268,7 @@ class Switch:
         finally:
             self._flushing = False
 
-    def _credit(self) -> None:
+    def _credit(self, rounds: int = 1) -> None:
         """Have the datapath's counters credited to the rules there are now.
 
         A rule put in again as it is changes nothing, but lets OVS look at all
@@ -259,7 +279,7 @@ class Switch:
         datapath, epoch = self.datapath, self.hypervisor.epoch
         again = messages.encoded(epoch, [AddRule(UNUSED_RULE)])
         try:
-            self.ovs.credit_counters(lambda: datapath.send(again))
+            self.ovs.credit_counters(lambda: datapath.send(again), rounds)
         except OvsError as error:
             LOG.warning("%s", error)
 

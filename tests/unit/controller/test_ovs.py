@@ -109,6 +109,15 @@ def test_counters_are_credited_after_a_look(tmp_path: Path) -> None:
     assert [each["method"] for each in asked] == ["revalidator/wait"]
 
 
+def test_a_second_round_is_one_that_began_later(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    with vswitchd(tmp_path, lambda _: answer()) as asked:
+        Ovs(str(tmp_path)).credit_counters(lambda: looks.append(len(asked)), 2)
+    assert len(asked) == len(looks) == 2
+    assert looks[1] >= 1
+
+
 def test_a_look_that_came_too_early_is_repeated(tmp_path: Path) -> None:
     looks = threading.Semaphore(0)
 
