@@ -11,8 +11,6 @@ conntrack events, state, timeout, status bits but for being in a flow table
                          userspace Open vSwitch has its own, or none
 in_hw and its like, ids, ages   the kernel of the oracle has no hardware; ids are anybody's
 overlimits               a redirect that came round too often; the testbed does not count it
-counters with hardware   by up to two packets: Open vSwitch credits what came about when a
-                         connection went to hardware by the rules of a later moment
 bytes of hardware        counted with the Ethernet header: 14 more a packet
 order of dumps           sorted before they are compared
 """
@@ -41,7 +39,6 @@ from tests.kernel.conformance.wire_view import (
     view,
 )
 
-STATS, PACKETS = ": stats: ", ": stats: packets"
 VOLATILE = frozenset(
     (
         *("in_hw", "not_in_hw", "in_hw_count", "used_hw_stats", "index", "ref", "bind"),
@@ -65,14 +62,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much of a case is compared: steps before `until`, and filters with their `counters`.
-
-    A counter may be `slack` packets off.
-    """
+    """How much of a case is compared: steps before `until`, and filters with their `counters`."""
 
     until: int | None = None
     counters: bool = True
-    slack: int = 0
 
 
 ALL = Scope()
@@ -82,20 +75,7 @@ def compare(
     kernel: Outcome, testbed: Outcome, scope: Scope = ALL
 ) -> tuple[Difference, ...]:
     """Return all differences, in the order in which they came about."""
-    found = tuple(_differences(kernel, testbed, scope))
-    if not scope.slack:
-        return found
-    far = {
-        each.where.rpartition(":")[0]
-        for each in found
-        if each.where.endswith(PACKETS)
-        and abs(each.kernel - each.testbed) > scope.slack
-    }
-    return tuple(
-        each
-        for each in found
-        if STATS not in each.where or each.where.rpartition(":")[0] in far
-    )
+    return tuple(_differences(kernel, testbed, scope))
 
 
 def _differences(

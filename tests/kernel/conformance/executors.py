@@ -13,7 +13,6 @@ import pickle
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -50,16 +49,8 @@ class Executors:
         while waiting:
             case, kernel = waiting.pop(0)
             waiting.extend(self._ask(each) for each in islice(rest, 1))
-            yield self._judged(case, kernel)
-
-    def _judged(self, case: Case, kernel: Future[Outcome]) -> Verdict:
-        """A race is lost now and then, on a busy machine: what differs is carried out once more."""
-        testbed = self._testbed.run(case)
-        verdict = judge(case, kernel.result(), testbed)
-        if verdict.agrees:
-            return verdict
-        again = judge(case, kernel.result(), self._testbed.run(case))
-        return replace(again, repeated=True) if again.agrees else verdict
+            testbed = self._testbed.run(case)
+            yield judge(case, kernel.result(), testbed)
 
     def kernel(self, case: Case) -> Outcome:
         """Return what the kernel does, or did when it was last asked."""

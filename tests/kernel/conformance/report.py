@@ -24,7 +24,6 @@ class Report:
     packets: int = 0
     compared: int = 0
     agreed: int = 0
-    repeated: int = 0
     failed: int = 0
     cuts: Counter[str] = field(default_factory=Counter)
     shown: list[tuple[Verdict, Path]] = field(default_factory=list)
@@ -36,7 +35,6 @@ class Report:
         self.packets += steps
         self.compared += verdict.cut.step if verdict.cut else steps
         self.agreed += verdict.agrees
-        self.repeated += verdict.repeated
         if verdict.cut:
             self.cuts[verdict.cut.known.name] += 1
 
@@ -48,8 +46,6 @@ class Report:
             yield f"  to see it: python -m tests.kernel.conformance case {path}"
         yield f"{self.programs} programs, {self.packets} packets, three modes each"
         yield f"{self.agreed} agree, {self.programs - self.agreed - self.failed} disagree"
-        if self.repeated:
-            yield f"{self.repeated} of those that agree did so only when they were repeated"
         if self.failed:
             yield f"{self.failed} could not be carried out"
         yield f"{self.compared} packets compared; the others follow on an exception:"

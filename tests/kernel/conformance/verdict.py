@@ -15,8 +15,6 @@ from tests.kernel.conformance.exceptions import (
 )
 from tests.kernel.testbed.network import Mode
 
-HARDWARE_SLACK = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -36,7 +34,6 @@ class Verdict:
     case: Case
     findings: tuple[Finding, ...]
     cut: Cut | None = None
-    repeated: bool = False  # it differed, and did not when it was carried out once more
 
     @property
     def agrees(self) -> bool:
@@ -51,10 +48,9 @@ def judge(case: Case, kernel: Outcome, testbed: Mapping[Mode, Outcome]) -> Verdi
     """Compare each mode's outcome with the kernel's, as far as they are comparable."""
     end = cut(case, kernel)
     until, counters = end.step if end else None, counters_are_comparable(case)
+    scope = Scope(until, counters)
     by_text: dict[str, Finding] = {}
     for mode, outcome in testbed.items():
-        slack = 0 if mode is Mode.OFF else HARDWARE_SLACK
-        scope = Scope(until, counters, slack)
         for difference in compare(kernel, outcome, scope):
             before = by_text.get(str(difference))
             modes = (*before.modes, mode) if before else (mode,)

@@ -109,7 +109,14 @@ class Nic:
         self._far.stack()
 
     def _refuse(self, random: Random) -> None:
-        """Give the card few ids: it refuses filters, for a case always as many."""
+        """Let the card fail: a case's filters and connections always in the same way."""
+        param = f"devlink dev param set {CARD} name"
+        for name, value in (
+            ("ct_insert_seed", random.randrange(1 << 32)),
+            ("ct_insert_failure_percent", random.choice((0, 20, 50))),
+        ):
+            words = f"{param} {name} value {value} cmode runtime"
+            self._must(*words.split())
         for name in ("fte_ids", "chain_tags"):
             size = random.choice((1, 2, 3, PLENTY))
             self._must(*f"devlink resource set {CARD} path {name} size {size}".split())

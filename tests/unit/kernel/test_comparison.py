@@ -135,16 +135,6 @@ def test_hardware_counts_the_ethernet_header() -> None:
     assert differs(kernel, outcome(bytes=63, packets=2, hw_packets=1))
 
 
-def test_hardware_may_be_two_packets_off() -> None:
-    """And no more, where the scope says so."""
-    slack = Scope(slack=2)
-    kernel, near = outcome(packets=5), outcome(packets=7)
-    assert not compare(kernel, near, slack)
-    assert compare(kernel, near)
-    assert compare(kernel, outcome(packets=8), slack)
-    assert compare(outcome(step(Seen("a", FRAME)), packets=5), near, slack)
-
-
 def test_a_difference_names_the_smallest_part() -> None:
     """And where it is."""
     (found,) = compare(outcome(packets=1), outcome(packets=2))
