@@ -139,7 +139,11 @@ def ack_both(message: AckBoth) -> bytes:
 
 
 def restore(message: RestoreConnection) -> bytes:
-    """A packet of each direction, made here: the first commits, the second confirms."""
+    """A packet of each direction, made here: the first commits, the second confirms.
+
+    TCP's reply end is established by the packet after that; till then OVS would keep
+    the connection for a minute only.
+    """
     label = message.label | fields.Told.OFFERED << fields.TOLD.start
     commit = Track(
         message.zone,
@@ -151,8 +155,11 @@ def restore(message: RestoreConnection) -> bytes:
         nat=_mapping(message.original, message.reply),
     )
     there = encode.packet_out(frame(message.original), (commit,))
-    back = encode.packet_out(frame(message.reply), (Track(message.zone),))
-    return there + back
+    look_up = (Track(message.zone),)
+    packets = there + encode.packet_out(frame(message.reply), look_up)
+    if message.original.proto == IPPROTO_TCP:
+        packets += encode.packet_out(frame(message.original), look_up)
+    return packets
 
 
 def _mapping(original: FlowTuple, reply: FlowTuple) -> Translate | None:

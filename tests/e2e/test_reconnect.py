@@ -184,6 +184,10 @@ def test_an_idle_connection_survives_a_restart(net: Testbed) -> None:
         [after] = connections(hv1)
         assert (after.original, after.reply) == (before.original, before.reply)
         assert after.in_hw
+        [listed] = typed(
+            hv1, "ovs-appctl dpctl/dump-conntrack -m -s"
+        ).stdout.splitlines()
+        assert listed.count("=ESTABLISHED") == 2 and "timeout=43" in listed, listed
         assert len(entries(hv1, "hw_ct")) == 2
         far.sendall(b"y")
         near.sendall(b"z")

@@ -18,7 +18,7 @@ from controller.rules import (
     Translate,
 )
 from offload.conntrack import FlowTuple
-from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6
+from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from tests.unit.connections import TCP, TCP6, UDP, UDP6, flow_tuple
 from tests.unit.controller import read_back
 
@@ -123,7 +123,7 @@ def test_frames_have_right_checksums(
 @pytest.mark.parametrize("original", [TCP, TCP6, UDP, UDP6], ids=str)
 def test_a_connection_is_made_anew_by_a_packet_each_way(original: FlowTuple) -> None:
     made = RestoreConnection(7, 3, 4, original, original.inverted())
-    there, back = map(
+    there, back, *again = map(
         read_back.packet_out, read_back.messages(messages.encoded(1, [made]))
     )
     told = 4 | fields.Told.OFFERED << fields.TOLD.start
@@ -133,6 +133,9 @@ def test_a_connection_is_made_anew_by_a_packet_each_way(original: FlowTuple) -> 
     assert back.actions == (Track(7),)
     assert there.frame == conntrack.frame(original)
     assert back.frame == conntrack.frame(original.inverted())
+    third = [(each.frame, each.actions) for each in again]
+    establishes = [(there.frame, (Track(7),))]
+    assert third == (establishes if original.proto == IPPROTO_TCP else [])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_a_connection_is_made_anew_by_a_packet_each_way(original: FlowTuple) -> 
 )
 def test_with_the_nat_it_had(reply: FlowTuple, nat: Translate) -> None:
     made = RestoreConnection(0, 0, 0, TCP, reply)
-    there, _ = map(
+    there, *_ = map(
         read_back.packet_out, read_back.messages(messages.encoded(1, [made]))
     )
     [track] = there.actions
