@@ -28,6 +28,7 @@ from offload.flow_table import Command, FlowEntry, FlowEvent, FlowRule, Taken
 from offload.flower import IPPROTO_TCP
 
 _AGAIN_AT_ONCE = 1000
+EVICTED = "hardware evicted it: its next packet offers it"
 UNREPLIED = "no reply was seen: the ct table has established connections only"
 
 
@@ -55,6 +56,7 @@ class CtEntries:
         self._card = card
         self._pending: dict[tuple[int, Direction], AddEntry] = {}
         self._refused: dict[int, None] = {}  # entries, in their order
+        self._leaving: Counter[int] = Counter()  # deletions not yet reported
         self.refusals: Counter[str] = Counter()
 
     def offload(self, event: FlowEvent) -> Taken:
@@ -67,6 +69,8 @@ class CtEntries:
         elif self._card.give_back(rule):
             if self._pending.pop((rule.entry_id, rule.direction), None) is None:
                 self._outbox.append(DeleteEntry(rule.entry_id, rule.direction))
+                if rule.direction is Direction.ORIGINAL:
+                    self._leaving[rule.entry_id] += 1
         return Taken.NOW
 
     def _insert(self, rule: FlowRule) -> Taken:
@@ -79,7 +83,7 @@ class CtEntries:
             if not delay_s and self._card.fails():
                 raise Unsupported(INSERTION_FAILED)
         except Unsupported as why:
-            self._refuse(rule.entry_id, str(why))
+            self.refuse(rule.entry_id, str(why))
             raise
         insertion = AddEntry(rule, self._timeouts.of(rule.match.proto))
         if not delay_s:
@@ -99,13 +103,20 @@ class CtEntries:
         if self._pending.get(key) is not later.insertion:
             return False
         if self._card.fails():
-            self._refuse(rule.entry_id, INSERTION_FAILED)
+            self.refuse(rule.entry_id, INSERTION_FAILED)
             return True
         del self._pending[key]
         self._outbox.append(later.insertion)
         return False
 
-    def _refuse(self, entry_id: int, why: str) -> None:
+    def was_deleted(self, entry_id: int) -> bool:
+        """Was it we who removed an entry that the switch reports to be gone?"""
+        left = self._leaving.pop(entry_id, 0)
+        if left > 1:
+            self._leaving[entry_id] = left - 1
+        return left > 0
+
+    def refuse(self, entry_id: int, why: str) -> None:
         """Remember an entry that did not fit, to try again; counted once a try."""
         if entry_id not in self._refused:
             self._refused[entry_id] = None
@@ -117,6 +128,7 @@ class CtEntries:
 
     def abandon_pending(self) -> list[int]:
         """The entries whose insertions the card will never say to be done."""
+        self._leaving.clear()
         entries = dict.fromkeys(entry_id for entry_id, _ in self._pending)
         self._refused.update(entries)
         return list(entries)

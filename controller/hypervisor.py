@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from controller.card import INSERTION_FAILED, Card
 from controller.connections import Connection
-from controller.ct_entries import CtEntries, Timeouts
+from controller.ct_entries import EVICTED, CtEntries, Timeouts
 from controller.fields import Told
 from controller.filters import Device, DeviceKind
 from controller.installed import Count, InstalledFilter, InstalledFilters
@@ -213,7 +213,7 @@ class Hypervisor:
         self.closing.clear()
 
     def removed(self, removed: Removed, now_s: float) -> None:
-        """A rule is gone: a filter's counters are kept, an entry has aged."""
+        """A rule is gone: a filter's counters are kept, an entry has aged or was evicted."""
         if removed.owner == Owner.FILTER:
             installed = self.filters.get(removed.owner_id)
             if installed is None:
@@ -221,9 +221,20 @@ class Hypervisor:
             else:
                 count = Count(removed.packets, removed.bytes)
                 installed.had_counted(removed.table, count)
-        elif removed.owner == Owner.ENTRY and removed.idle:
-            entry_id = entry_id_of(removed.owner_id)
+        elif removed.owner == Owner.ENTRY:
+            self._entry_removed(removed, now_s)
+
+    def _entry_removed(self, removed: Removed, now_s: float) -> None:
+        """What tells of an entry's age is gone: by silence, by us, or hardware lost it."""
+        entry_id = entry_id_of(removed.owner_id)
+        in_hardware = removed.table == Table.CT_AGE and removed.epoch == self.epoch
+        if removed.idle:
             self.act_ct.idle(entry_id, now_s, removed.idle_timeout_s)
+        elif not in_hardware or self.entries.was_deleted(entry_id):
+            return
+        elif self.act_ct.hardware_failed(entry_id, EVICTED):
+            self.entries.refuse(entry_id, EVICTED)
+        self.entries.was_deleted(entry_id)  # that deletes, and no rule is left
 
     def counted(self, counted: Counted) -> None:
         """What one direction of an entry counted, which STATS asked for."""

@@ -15,76 +15,18 @@ from tests.e2e.state import (
 )
 from tests.e2e.tcp_udp import End, TcpConversation, UdpConversation, connected, transfer
 from tests.e2e.typed import ENCAP_TO_HV2, add, delete
+from tests.e2e.vm1_vm2 import (
+    TO_VM1,
+    TO_VM2,
+    VM1,
+    VM2,
+    exchange,
+    talk,
+    udp,
+    zone_filters,
+)
 from tests.e2e.wire import Capture, Port
 from topologies.testbed import Testbed
-
-VM1, VM2 = "24:8a:07:a5:28:01", "24:8a:07:a5:28:02"
-TO_VM1 = "action mirred egress redirect dev ens1f0_0"
-TO_VM2 = "action mirred egress redirect dev ens1f0_1"
-
-
-def between_vms(ports: dict[str, Port], sport: int = 4000) -> UdpConversation:
-    """From vm1 to vm2, between addresses that no kernel answers for."""
-    return UdpConversation(
-        End(ports["vm1"], "10.0.0.51", sport), End(ports["vm2"], "10.0.0.52", 53)
-    )
-
-
-def zone_filters(zone: int, chain: int, commit: str = "", match: str = "") -> list[str]:
-    """Both directions between vm1 and vm2 in a zone, for sources ``match`` says."""
-    there = f"ens1f0_0 chain 0 proto ip flower src_mac {VM1} dst_mac {VM2} {match}"
-    back = f"ens1f0_1 chain 0 proto ip flower src_mac {VM2} dst_mac {VM1}"
-    back += f" {match}".replace("src_ip", "dst_ip")
-    track = f"ct_state -trk action ct zone {zone} pipe action goto chain {chain}"
-    return [
-        f"{there} {track}",
-        f"ens1f0_0 chain {chain} proto ip flower ct_state +trk+new "
-        f"action ct commit zone {zone} {commit} pipe {TO_VM2}",
-        f"{back} {track}",
-        f"ens1f0_1 chain {chain} proto ip flower ct_state +trk+est {TO_VM1}",
-    ]
-
-
-def establish(udp: UdpConversation) -> None:
-    """A question and an answer."""
-    udp.say()
-    udp.say(reply=True)
-
-
-def test_hardware_restores_mark_label_and_zone(
-    net: Testbed, ports: dict[str, Port]
-) -> None:
-    """Filters in hardware match them; those with another value see nothing."""
-    est = "ens1f0_0 chain 30 proto ip flower ct_state +trk+est"
-    add(
-        net["hv1"],
-        *zone_filters(3, 30, "mark 0x1234 label 0a0b0c0d"),
-        f"{est} ct_zone 3 ct_mark 0x1235 action drop",
-        f"{est} ct_zone 4 ct_mark 0x1234 action drop",
-        f"{est} ct_mark 0x1234 ct_label 0a0b0c0e/ffffffff action drop",
-        f"{est} ct_zone 3 ct_mark 0x0030/0x00f0 ct_label 0a0b0c0d/ffffffff {TO_VM2}",
-    )
-    udp = between_vms(ports)
-    establish(udp)
-    offloaded(net, 1, ["hv1"])
-    meter = Meter(net["hv1"], "ens1f0_0")
-    for _ in range(3):
-        udp.say()
-    established = [
-        (each.in_hw, each.count)
-        for each in filters(net["hv1"], "ens1f0_0")
-        if each.chain == 30 and each.keys["ct_state"] == "+trk+est"
-    ]
-    assert established == [
-        (True, Count()),
-        (True, Count()),
-        (True, Count()),
-        (True, Count(hardware=3)),
-    ]
-    assert meter.read(chain=0, prio=1) == Count(hardware=3)
-    [connection] = connections(net["hv1"])
-    assert (connection.zone, connection.mark) == (3, 0x1234)
-    assert connection.in_hw and "labels=0x" in connection.line
 
 
 def test_two_zones_do_not_mix(net: Testbed, ports: dict[str, Port]) -> None:
@@ -106,17 +48,16 @@ def test_two_zones_do_not_mix(net: Testbed, ports: dict[str, Port]) -> None:
         "action ct zone 3 pipe action goto chain 31",
         f"ens1f0_1 chain 31 proto ip flower ct_state +trk+est ct_mark 0x3 {TO_VM1}",
     )
-    udp = between_vms(ports)
-    establish(udp)
-    udp.say()
+    datagrams = udp(ports)
+    talk(datagrams)
+    datagrams.say()
     offloaded(net, 2, ["hv1"])
     listed = {each.zone: each for each in connections(net["hv1"])}
     assert {zone: each.mark for zone, each in listed.items()} == {3: 3, 4: 4}
     assert listed[3].original == listed[4].original
     meters = Meter(net["hv1"], "ens1f0_0"), Meter(net["hv1"], "ens1f0_1")
     for _ in range(3):
-        udp.say()
-        udp.say(reply=True)
+        exchange(datagrams)
     for meter in meters:
         used = meter.used()
         assert used == {
@@ -139,8 +80,8 @@ def test_last_ct_filter_takes_its_zones_entries_along(
         f"ens1f0_0 chain 30 {est}",
         f"ens1f0_0 chain 40 {est}",
     )
-    establish(between_vms(ports))
-    establish(UdpConversation(*other))
+    talk(udp(ports))
+    talk(UdpConversation(*other))
     offloaded(net, 2, ["hv1"])
     for device in ("ens1f0_0", "ens1f0_1"):
         for each in filters(net["hv1"], device):

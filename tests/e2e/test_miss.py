@@ -50,36 +50,6 @@ def test_hit_in_hardware_then_software_filter(
     }
 
 
-def test_restored_state_has_all_of_it(net: Testbed, ports: dict[str, Port]) -> None:
-    """Direction, zone, mark and label reach the software filter of a later chain."""
-    there = f"ens1f0_0 chain 0 proto ip flower src_mac {VM1} dst_mac {VM2}"
-    back = f"ens1f0_1 chain 0 proto ip flower src_mac {VM2} dst_mac {VM1}"
-    state = "ct_zone 9 ct_mark 0x1234 ct_label 00112233445566778899aabbccddee0f"
-    add(
-        net["hv1"],
-        f"{there} ct_state -trk action ct zone 9 pipe action goto chain 90",
-        "ens1f0_0 chain 90 proto ip flower ct_state +trk+new action ct commit zone 9 "
-        f"mark 0x1234 label 00112233445566778899aabbccddee0f pipe {TO_VM2}",
-        f"ens1f0_0 chain 90 proto ip flower ct_state +trk+est-rpl {state} {TO_VM2}",
-        f"{back} ct_state -trk action ct zone 9 pipe action goto chain 90",
-        f"ens1f0_1 chain 90 proto ip flower ct_state +trk+est+rpl {state} "
-        "action mirred egress redirect dev ens1f0_0",
-    )
-    udp = UdpConversation(
-        End(ports["vm1"], "10.0.0.51", 4000), End(ports["vm2"], "10.0.0.52", 53)
-    )
-    udp.say()
-    udp.say(reply=True)
-    offloaded(net, 1, ["hv1"])
-    meters = Meter(net["hv1"], "ens1f0_0"), Meter(net["hv1"], "ens1f0_1")
-    for _ in range(3):
-        udp.say()
-        udp.say(reply=True)
-    for meter in meters:
-        assert meter.read(chain=0, prio=1) == Count(hardware=3)
-        assert meter.read(chain=90, prio=1) == Count(software=3)
-
-
 def nobodys(port: Port, target: str, data: bytes, source: str | None = None) -> Packet:
     """A datagram between addresses that no kernel answers for."""
     ethernet = Ether(src=source or port.mac, dst=target)

@@ -21,10 +21,9 @@ from tests.e2e.tcp_udp import (
     transfer,
 )
 from tests.e2e.typed import add
+from tests.e2e.vm1_vm2 import VM1, exchange, nat_filters, talk
 from tests.e2e.wire import Port, parsed
 from topologies.testbed import Testbed
-
-VM1, VM2 = "24:8a:07:a5:28:01", "24:8a:07:a5:28:02"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +40,6 @@ IPV4 = Family("ip", "10.0.0.51", "10.0.0.52", "10.0.0.100")
 IPV6 = Family("ipv6", "fd00::51", "fd00::52", "fd00::100")
 families = pytest.mark.parametrize("family", [IPV4, IPV6], ids=["ipv4", "ipv6"])
 protocols = pytest.mark.parametrize("kind", [TcpConversation, UdpConversation])
-EST = "action mirred egress redirect dev"
-
-
-def nat_filters(protocol: str, nat: str, back: str = "ct zone 5 nat") -> list[str]:
-    """vm1 to vm2 and back in zone 5; new connections are committed with ``nat``."""
-    there = f"ens1f0_0 chain 0 proto {protocol} flower src_mac {VM1} dst_mac {VM2}"
-    away = f"ens1f0_1 chain 0 proto {protocol} flower src_mac {VM2} dst_mac {VM1}"
-    return [
-        f"{there} ct_state -trk action ct zone 5 nat pipe action goto chain 50",
-        f"ens1f0_0 chain 50 proto {protocol} flower ct_state +trk+new "
-        f"action ct commit zone 5 nat {nat} pipe {EST} ens1f0_1",
-        f"ens1f0_0 chain 50 proto {protocol} flower ct_state +trk+est {EST} ens1f0_1",
-        f"{away} ct_state -trk action {back} pipe action goto chain 50",
-        f"ens1f0_1 chain 50 proto {protocol} flower ct_state +trk+est {EST} ens1f0_0",
-    ]
-
-
-def talk(conversation: Conversation) -> None:
-    """Enough for an entry: a handshake, or a question and an answer."""
-    if isinstance(conversation, TcpConversation):
-        conversation.shake_hands()
-    if isinstance(conversation, UdpConversation):
-        conversation.say()
-        conversation.say(reply=True)
-
-
-def exchange(conversation: Conversation, data: bytes) -> None:
-    """A packet each way; each must arrive translated, byte for byte."""
-    if isinstance(conversation, TcpConversation):
-        conversation.say("PA", data=data)
-        conversation.say("PA", reply=True, data=data)
-    if isinstance(conversation, UdpConversation):
-        conversation.say(data=data)
-        conversation.say(reply=True, data=data)
 
 
 def expect_hardware_translates(net: Testbed, conversation: Conversation) -> None:
@@ -185,8 +150,8 @@ def test_a_translated_packet_that_misses_later_has_its_connection_back(
     away = family.translated if nat.startswith("src") else family.server
     lines = nat_filters(family.protocol, nat.format(away))
     mark = "action ct commit zone 5 mark 7 pipe"
-    lines[2] = lines[2].replace(EST, f"{mark} {EST}")
-    lines[4] = lines[4].replace(EST, f"{mark} {EST}")
+    for established in (2, 4):
+        lines[established] = lines[established].replace("action", f"{mark} action", 1)
     add(net["hv1"], *lines)
     client, server = ends(ports, family)
     udp = UdpConversation(client, server, client_seen=replace(client, ip=away))

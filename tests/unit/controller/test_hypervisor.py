@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller.connections import Connection
+from controller.ct_entries import EVICTED
 from controller.fields import Told
 from controller.openflow.decode import Counted, Failed, Removed
 from controller.pipeline import port_rule, static_rules
@@ -258,14 +259,38 @@ def test_what_a_gone_rule_had_counted_is_kept() -> None:
 
 def test_only_silence_ages_an_entry() -> None:
     bed = letter()
-    offered(bed)
+    entry = offered(bed)
     id_ = owner_id(bed, Owner.ENTRY, Table.CT_AGE)
     gone = Removed(1, Owner.ENTRY, id_, Table.CT_AGE, False, 0, 0, 30)
+    for no_loss in (gone._replace(epoch=9), gone._replace(table=Table.SW_TRACK)):
+        bed.hypervisor.removed(no_loss, 0.0)
+        assert entry.in_hardware
     bed.hypervisor.removed(gone, 0.0)
-    assert len(bed.entries()) == 1, "we took it away ourselves"
+    assert entry.why == EVICTED and len(bed.entries()) == 1
+    assert bed.hypervisor.entries.take_refused() == [entry.id]
+    bed.hypervisor.removed(gone, 0.0)
+    assert not bed.hypervisor.entries.take_refused(), "it is in software already"
+    bed.hypervisor.packet(tracked(), 0.0)
+    assert entry.in_hardware
+    bed.hypervisor.removed(gone, 0.0)
+    assert entry.why == EVICTED, "a second time"
     bed.hypervisor.removed(gone._replace(idle=True), 0.0)
     assert not bed.entries()
     bed.hypervisor.removed(gone._replace(idle=True, owner=Owner.CHAIN), 0.0)
+
+
+def test_what_we_removed_ourselves_was_not_evicted() -> None:
+    bed = letter()
+    entry = offered(bed)
+    for _ in range(2):  # before the switch reports the first
+        bed.hypervisor.set_offload(False)
+        bed.hypervisor.set_offload(True)
+    gone = Removed(1, Owner.ENTRY, entry.id << 2, Table.CT_AGE, False, 0, 0, 30)
+    bed.hypervisor.removed(gone, 0.0)
+    bed.hypervisor.removed(gone, 0.0)
+    assert entry.in_hardware
+    bed.hypervisor.removed(gone, 0.0)
+    assert entry.why == EVICTED
 
 
 def test_udp_that_aged_is_deleted_when_the_kernel_would() -> None:
