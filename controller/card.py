@@ -77,6 +77,7 @@ class Card:
         self._maps_labels = profile.labels is LabelMatch.MAPPED
         self._rules = {"ct_rules": limits.ct_rules, "tuple_ids": limits.tuple_ids}
         self._held: tuple[set[int], set[int]] = (set(), set())  # a direction's entries
+        self._occupied = 0  # how many these are
         self._random = Random(0)
 
     def needed_by(self, filter_: Filter) -> Iterator[tuple[Mapping[Any], Hashable]]:
@@ -98,13 +99,13 @@ class Card:
         held = self._held[rule.direction]
         if rule.entry_id in held:
             return
-        occupied = self._occupied()
         for name, size in self._rules.items():
-            if occupied >= size:
+            if self._occupied >= size:
                 raise Unsupported(f"no room: all {size} {name} are in use")
         if self._maps_labels and rule.metadata.label:
             self.labels.hold(rule.metadata.label)
         held.add(rule.entry_id)
+        self._occupied += 1
 
     def give_back(self, rule: FlowRule) -> bool:
         """A direction of an entry goes; False if it was not there."""
@@ -112,6 +113,7 @@ class Card:
         if rule.entry_id not in held:
             return False
         held.remove(rule.entry_id)
+        self._occupied -= 1
         if self._maps_labels and rule.metadata.label:
             self.labels.release(rule.metadata.label)
         return True
@@ -124,11 +126,11 @@ class Card:
     @property
     def room(self) -> int:
         """For how many entries, both directions, there is room."""
-        return max(min(self._rules.values()) - self._occupied(), 0) // len(Direction)
+        return max(min(self._rules.values()) - self._occupied, 0) // len(Direction)
 
     def resources(self) -> list[Resource]:
         """Everything that may run out."""
-        rules = [Resource(*each, self._occupied()) for each in self._rules.items()]
+        rules = [Resource(*each, self._occupied) for each in self._rules.items()]
         ids = [Resource(_name(p), p.limit, len(p)) for p in self._pools()]
         return rules + ids
 
@@ -153,9 +155,6 @@ class Card:
         """Free ids whose time of grace is over."""
         for pool in self._pools():
             pool.tick(now_s)
-
-    def _occupied(self) -> int:
-        return sum(len(held) for held in self._held)
 
     def _pools(self) -> tuple[IdPool, ...]:
         mapped = (self.fte_ids, self.zones, self.tunnels, self.labels)

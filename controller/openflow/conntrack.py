@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from ipaddress import ip_address
-from struct import Struct
+from struct import Struct, unpack
 
 from ryu.ofproto import ofproto_v1_3 as ofp
 
@@ -207,7 +206,7 @@ def _ipv4(original: FlowTuple, length: int) -> bytes:
 
 def _checksum(data: bytes) -> int:
     """The Internet checksum of an even number of bytes; never 0, UDP's "none"."""
-    total = sum(socket.ntohs(word) for word in memoryview(data).cast("H"))
+    total = sum(unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF or 0xFFFF

@@ -17,13 +17,14 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from controller.openflow import ryu_compat  # noqa: F401 (before Ryu)
 from controller.openflow import oxm
-from controller.openflow.actions import actions, packed
+from controller.openflow.actions import packed
 from controller.rules import AddRule, DeleteRule, Owner, Rule, RuleAction
 
 PROTOCOL = ProtocolDesc(version=ofp.OFP_VERSION)
 _HEADER = Struct("!BBHI")
 # cookie, mask, table, command, timeouts, priority, buffer, port, group, flags
 _FLOW_MOD = Struct("!QQBBHHHIIIHxx")
+_PACKET_OUT = Struct("!IIH6x")  # buffer, port, length of the actions
 _APPLY = Struct("!HHxxxx")
 _ID_BITS = 48
 
@@ -114,15 +115,17 @@ def barrier_request(xid: int) -> bytes:
 
 
 def packet_out(data: bytes, rule_actions: tuple[RuleAction, ...]) -> bytes:
-    """Let the switch run actions on a packet of ours."""
-    message = parser.OFPPacketOut(
-        PROTOCOL,
-        buffer_id=ofp.OFP_NO_BUFFER,
-        in_port=ofp.OFPP_CONTROLLER,
-        actions=[*actions(rule_actions)],
-        data=data,
+    """Let the switch run actions on a packet of ours; packed here, as rules are."""
+    done = packed(rule_actions)
+    length = _HEADER.size + _PACKET_OUT.size + len(done) + len(data)
+    return b"".join(
+        (
+            _HEADER.pack(ofp.OFP_VERSION, ofp.OFPT_PACKET_OUT, length, 0),
+            _PACKET_OUT.pack(ofp.OFP_NO_BUFFER, ofp.OFPP_CONTROLLER, len(done)),
+            done,
+            data,
+        )
     )
-    return serialized(message)
 
 
 def serialized(message: Any, xid: int = 0) -> bytes:
