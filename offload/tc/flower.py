@@ -55,15 +55,24 @@ _IP_KEYS = (Key.IP_PROTO, Key.IP_TOS, Key.IP_TTL)
 _ARP_KEYS = (Key.ARP_SIP, Key.ARP_TIP, Key.ARP_OP, Key.ARP_SHA, Key.ARP_THA)
 _MAX_NAME = 15
 
+_KEYS_HELP = (
+    "indev DEVICE, {dst|src}_mac MAC[/MASK|/BITS]",
+    "[c]vlan_id VID, [c]vlan_prio 0-7, [c]vlan_ethtype PROTO",
+    "ip_proto {tcp|udp|sctp|icmp|icmpv6|NUMBER}, ip_{tos|ttl} N[/MASK]",
+    "{dst|src}_ip PREFIX, {dst|src}_port {N[/MASK]|FIRST-LAST}",
+    "tcp_flags HEX[/MASK], type N[/MASK], code N[/MASK] (icmp)",
+    "ip_flags [no]{frag|firstfrag}[/...]",
+    "arp_{tip|sip} PREFIX, arp_op {request|reply|N}, arp_{tha|sha} MAC[/MASK]",
+    "enc_{dst|src}_ip PREFIX, enc_key_id VNI, enc_dst_port PORT, enc_{tos|ttl} N[/MASK]",
+    "ct_state {+|-}{trk|new|est|rel|inv|rpl}..., ct_zone N[/MASK]",
+    "ct_mark N[/MASK], ct_label HEX[/MASK]",
+)
 USAGE = "\n".join(
     (
         "Usage: ... flower [ KEY VALUE ]... [ verbose ] [ skip_sw | skip_hw ]",
         "                  [ action ACTION ]...",
-        "Where: KEY is one of",
-        *(
-            f"       {' '.join(list(_KEYS)[at:at + 7])}"
-            for at in range(0, len(_KEYS), 7)
-        ),
+        "Where: KEY VALUE is one of",
+        *(f"       {line}" for line in _KEYS_HELP),
     )
 )
 

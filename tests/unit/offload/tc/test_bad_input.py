@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offload.errors import OffloadError
+from offload.flower import Key
 from offload.tc import Refusal, batch, parse, validate
 
 from .refusals import REFUSALS
@@ -70,3 +73,21 @@ def test_pedit_takes_so_many_keys() -> None:
     line = "actions add action pedit ex " + "munge ip ttl set 1 " * 129
     with pytest.raises(Refusal, match="Bad pedit construct"):
         parse(line.split())
+
+
+def spelled_out(word: str) -> set[str]:
+    """``[c]vlan_{id|prio}``: every word that is meant."""
+    parts = re.split(r"[\[{]([^\]}]*)[\]}]", word)
+    ways = [
+        [part] if at % 2 == 0 else [*part.split("|"), *[""] * ("[" in word)]
+        for at, part in enumerate(parts)
+    ]
+    return {"".join(way) for way in product(*ways)}
+
+
+def test_flowers_help_has_every_key() -> None:
+    with pytest.raises(Refusal) as refusal:
+        parse("filter add dev lo ingress flower help".split())
+    words = re.split(r"[\s,]+", str(refusal.value))
+    named = {each for word in words for each in spelled_out(word)}
+    assert {key.keyword for key in Key} | {"indev"} <= named
