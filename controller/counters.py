@@ -18,12 +18,16 @@ from dataclasses import dataclass, field
 from controller.installed import Count, InstalledFilter
 from controller.openflow.decode import Counted
 from controller.rules import Table
-from offload.act_api import Counters
-from offload.actions import Verb
+from offload.act_api import ActionName, Counters
+from offload.actions import Verb, times_run
+from offload.flower import ETH_P_8021Q
 
 _ETHERNET_HEADER_BYTES = 14
 
+_TAG_BYTES = 4
+
 Halves = tuple[Counters, Counters]
+NOTHING: Halves = (Counters(), Counters())
 
 
 @dataclass(slots=True)
@@ -79,14 +83,27 @@ def tally(
     return made
 
 
-def halves(made: Tally) -> Halves:
-    """What tc shows: software counts where the kernel has taken the Ethernet header off."""
-    software, hardware = made.software, made.hardware
-    header_bytes = _ETHERNET_HEADER_BYTES * software.packets
-    return (
-        Counters(software.packets, software.bytes - header_bytes),
-        Counters(hardware.packets, hardware.bytes),
-    )
+def by_action(made: Tally) -> dict[ActionName, Halves]:
+    """What each action of a filter has counted, as tc shows it.
+
+    Software counts whenever an action runs, where the kernel has taken the Ethernet
+    header and the tag off.  Hardware counts a filter's actions alike.
+    Source: net/sched/act_api.c:tcf_action_exec, tcf_exts_hw_stats_update
+    """
+    filter_ = made.installed.filter
+    header_bytes = _ETHERNET_HEADER_BYTES
+    if filter_.protocol == ETH_P_8021Q:
+        header_bytes += _TAG_BYTES
+    packets = made.software.packets
+    software = Counters(packets, made.software.bytes - header_bytes * packets)
+    hardware = Counters(made.hardware.packets, made.hardware.bytes)
+    counted: dict[ActionName, Halves] = {}
+    for name, times in zip(
+        filter_.action_names, times_run(filter_.actions), strict=True
+    ):
+        before = counted.get(name, NOTHING)
+        counted[name] = before[0] + software * times, before[1] + hardware
+    return counted
 
 
 def _one(installed: InstalledFilter, now: dict[int, Count]) -> Tally:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controller.counters import Halves, halves, tally
+from controller.counters import Halves, by_action, tally
 from controller.installed import InstalledFilter
 from controller.openflow.decode import Counted, Removed
-from offload.act_api import Instance
+from offload.act_api import ActionName, Instance
 
 
 @dataclass(slots=True)
@@ -25,15 +25,15 @@ class _Leaving:
 
     def settle(self) -> None:
         """Give the heirs what they have not been told yet."""
-        software, hardware = self._halves(self.counted)
-        told_software, told_hardware = self._halves(self.told)
+        in_the_end, told = self._by_action(self.counted), self._by_action(self.told)
         for heir in self.heirs:
-            heir.software += software - told_software
-            heir.hardware += hardware - told_hardware
+            name = heir.kind, heir.index
+            heir.software += in_the_end[name][0] - told[name][0]
+            heir.hardware += in_the_end[name][1] - told[name][1]
 
-    def _halves(self, counted: Sequence[Counted]) -> Halves:
+    def _by_action(self, counted: Sequence[Counted]) -> dict[ActionName, Halves]:
         [one] = tally([self.installed], counted).values()
-        return halves(one)
+        return by_action(one)
 
 
 class Leaving:

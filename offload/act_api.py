@@ -51,6 +51,9 @@ NO_CHAIN = "can't goto NULL proto/chain"
 BUSY = "Resource temporarily unavailable"
 MISMATCH = "Mismatch between action and filter offload flags"
 
+ActionName = tuple[str, int]
+"""Kind and index."""
+
 
 def kind_of(action: Action) -> str:
     """The name of an action's kind, which numbers its instances."""
@@ -80,6 +83,9 @@ class Counters:
 
     def __sub__(self, other: Counters) -> Counters:
         return Counters(self.packets - other.packets, self.bytes - other.bytes)
+
+    def __mul__(self, times: int) -> Counters:
+        return Counters(self.packets * times, self.bytes * times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,7 @@ class ActionTables:
     """The instances of every kind; ``shared`` has the names of those held twice."""
 
     def __init__(self) -> None:
-        self.shared: set[tuple[str, int]] = set()
+        self.shared: set[ActionName] = set()
         self._tables = {kind: _Table() for kind in KINDS.values()}
 
     def knows(self, kind: str) -> bool:
@@ -254,7 +260,7 @@ class ActionTables:
             _change(there, request)
         return tuple(there for there, _ in changed)
 
-    def delete(self, named: Iterable[tuple[str, int]]) -> None:
+    def delete(self, named: Iterable[ActionName]) -> None:
         """``tc actions delete``: an action that filters are bound to stays.
 
         Those before it are gone by then, as in the kernel.  Raises KernelError.
@@ -327,7 +333,7 @@ class ActionTables:
 
     def _check(self, requests: tuple[Request, ...], replace: bool) -> None:
         """Raise what the kernel would of any of them, before one is carried out."""
-        named: set[tuple[str, int]] = set()
+        named: set[ActionName] = set()
         for request in requests:
             name = kind_of(request.action), request.index
             if name in named:

@@ -8,6 +8,7 @@ Source: include/net/tc_act/*.h, net/sched/act_*.c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, Flag
@@ -250,21 +251,28 @@ def as_run(actions: tuple[Action, ...]) -> tuple[Action, ...]:
     A jump starts the list again behind its first actions; a faulty one, or the
     32nd, passes the packet.  Source: net/sched/act_api.c:tcf_action_exec
     """
-    return tuple(_as_run(actions))
+    return tuple(action for _, action in _as_run(actions))
 
 
-def _as_run(actions: tuple[Action, ...]) -> Iterator[Action]:
-    at, jumps_left = 0, MAX_ACTIONS
-    while at < len(actions):
-        action = actions[at]
-        at += 1
+def times_run(actions: tuple[Action, ...]) -> tuple[int, ...]:
+    """How often each action of a list runs for one packet."""
+    runs = Counter(place for place, _ in _as_run(actions))
+    return tuple(runs[place] for place in range(len(actions)))
+
+
+def _as_run(actions: tuple[Action, ...]) -> Iterator[tuple[int, Action]]:
+    place, jumps_left = 0, MAX_ACTIONS
+    while place < len(actions):
+        action = actions[place]
         if action.control.verb is not Verb.JUMP:
-            yield action
+            yield place, action
             if action.control.verb is not Verb.PIPE:
                 return
+            place += 1
             continue
-        at, jumps_left = action.control.skip, jumps_left - 1
-        if not 0 < at <= len(actions) or not jumps_left:
-            yield replace(action, control=PASS)
+        skip, jumps_left = action.control.skip, jumps_left - 1
+        if not 0 < skip <= len(actions) or not jumps_left:
+            yield place, replace(action, control=PASS)
             return
-        yield replace(action, control=PIPE)
+        yield place, replace(action, control=PIPE)
+        place = skip

@@ -12,7 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from offload.act_api import HwStats
+from offload.act_api import ActionName, HwStats, kind_of
 from offload.actions import Action, Ct, Verb
 from offload.flower import Match, Shape
 
@@ -43,6 +43,12 @@ class Filter:
     def protocol(self) -> int:
         """The EtherType it is for."""
         return self.match.protocol
+
+    @property
+    def action_names(self) -> tuple[ActionName, ...]:
+        """What its actions are called."""
+        both = zip(self.actions, self.action_indexes, strict=True)
+        return tuple((kind_of(action), index) for action, index in both)
 
     @property
     def zones(self) -> tuple[int, ...]:

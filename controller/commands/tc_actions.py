@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from controller.commands.answer import Answer, Switch
-from controller.commands.tc_counts import Counts, names_of
+from controller.commands.tc_counts import Counts
 from controller.hypervisor import Hypervisor
 from controller.rules import Owner
 from offload import tc
@@ -64,7 +64,7 @@ class ActionCommands:
             old = installed.filter
             changed = tuple(
                 instance.action if name == (instance.kind, instance.index) else action
-                for name, action in zip(names_of(old), old.actions, strict=True)
+                for name, action in zip(old.action_names, old.actions, strict=True)
             )
             if changed != old.actions:
                 new = replace(old, actions=changed)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.counters import Halves, halves, tally
+from controller.counters import NOTHING, Halves, by_action, tally
 from controller.installed import InstalledFilter, InstalledFilters
 from controller.openflow.decode import Counted
 from offload import tc
-from offload.act_api import Counters, Instance, kind_of
+from offload.act_api import ActionName, Instance
 from offload.actions import Gact, Verb
 from offload.cls_api import Filter
 
 _TICK_S = 0.01
-
-ActionName = tuple[str, int]
 
 
 class Counts:
@@ -28,7 +26,7 @@ class Counts:
         self._told: dict[int, list[Counted]] = {}
         for each in counted:
             self._told.setdefault(each.owner_id, []).append(each)
-        self.by_filter: dict[int, Halves] = {}
+        self._by_filter: dict[int, dict[ActionName, Halves]] = {}
         self._by_action: dict[ActionName, Halves] = {}
         self._in_hw: set[ActionName] = set()
         for device in filters.classifier.blocks:
@@ -40,18 +38,17 @@ class Counts:
         tallies = tally(standing, counted)
         for installed in standing:
             filter_ = installed.filter
-            counted_here = halves(tallies[filter_.id])
-            self.by_filter[filter_.id] = counted_here
-            for name in names_of(filter_):
-                before = self._by_action.get(name, (Counters(), Counters()))
-                self._by_action[name] = _sum(before, counted_here)
+            done = self._by_filter[filter_.id] = by_action(tallies[filter_.id])
+            for name, halves in done.items():
+                before = self._by_action.get(name, NOTHING)
+                self._by_action[name] = _sum(before, halves)
                 if installed.in_hw:
                     self._in_hw.add(name)
 
     def state(self, instance: Instance, now_s: float) -> tc.ActionState:
         """An action as it is shown."""
         name = instance.kind, instance.index
-        bound = self._by_action.get(name, (Counters(), Counters()))
+        bound = self._by_action.get(name, NOTHING)
         software, hardware = _sum(bound, (instance.software, instance.hardware))
         packets = software.packets + hardware.packets
         instance.note_use(packets, now_s)
@@ -73,20 +70,15 @@ class Counts:
 
     def let_go(self, filter_: Filter, instances: Iterable[Instance]) -> None:
         """A filter lets its actions go: what it did stays with them."""
-        done = self.by_filter.get(filter_.id, (Counters(), Counters()))
+        done = self._by_filter.get(filter_.id, {})
         for instance in instances:
-            kept = _sum((instance.software, instance.hardware), done)
+            halves = done.get((instance.kind, instance.index), NOTHING)
+            kept = _sum((instance.software, instance.hardware), halves)
             instance.software, instance.hardware = kept
 
     def told(self, filter_: Filter) -> list[Counted]:
         """What the filter's rules had counted."""
         return self._told.get(filter_.id, [])
-
-
-def names_of(filter_: Filter) -> list[ActionName]:
-    """The kind and index of each of a filter's actions."""
-    both = zip(filter_.actions, filter_.action_indexes, strict=True)
-    return [(kind_of(action), index) for action, index in both]
 
 
 def _standing(filters: InstalledFilters, device: str) -> list[InstalledFilter]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from controller.commands.answer import Answer, Switch
-from controller.commands.tc_counts import Counts, names_of
+from controller.commands.tc_counts import Counts
 from controller.hypervisor import Hypervisor
 from controller.installed import InstalledFilter
 from controller.rules import Owner
@@ -84,7 +84,7 @@ class FilterCommands:
     def instances(self, filter_: Filter) -> tuple[Instance, ...]:
         """What a filter's actions are."""
         actions = self._classifier.actions
-        return tuple(actions.get(kind, index) for kind, index in names_of(filter_))
+        return tuple(actions.get(kind, index) for kind, index in filter_.action_names)
 
     def copy(self, filters: Iterable[Filter], device: str) -> None:
         """Have a device that joins a block do what the block does.  All or none."""

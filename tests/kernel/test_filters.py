@@ -115,6 +115,9 @@ def test_mirred_into_another_ingress(compared: Compared) -> None:
     assert sorted(went(outcome.steps[0])) == [CLIENT_PORT, SERVER_PORT]
 
 
+@pytest.mark.differs(
+    "the fifth mirred drops, where Linux counts it no more and OVS does"
+)
 def test_mirred_into_itself(compared: Compared) -> None:
     """Four times."""
     commands = (
@@ -122,7 +125,7 @@ def test_mirred_into_itself(compared: Compared) -> None:
     )
     outcome = compared.run(pair("itself", commands, datagram()))
     assert went(outcome.steps[0]) == []
-    assert hits(outcome, CLIENT_PORT, 0, 1) == 5
+    assert hits(outcome, CLIENT_PORT, 0, 1) == 4
 
 
 @pytest.mark.parametrize(

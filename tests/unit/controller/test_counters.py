@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.counters import Tally, tally
+from controller.counters import Halves, Tally, by_action, tally
 from controller.installed import Count, InstalledFilter
 from controller.openflow.decode import Counted
 from controller.rules import Owner, Resubmit, Rule, Table
+from offload.act_api import ActionName, Counters
 from offload.cls_api import Classifier
 from tests.unit.controller.made import prepared
 
@@ -236,3 +239,33 @@ def test_a_ct_filter_that_leads_to_no_chain_takes_off_nothing() -> None:
     found = tally([ct, other], rules)
     assert halves(found[ct.filter.id]) == (2, 3)
     assert halves(found[other.filter.id]) == (0, 9)
+
+
+def by_name(line: str) -> dict[ActionName, Halves]:
+    """What each action has counted when each half's rule has seen ten packets."""
+    [one] = installed(line)
+    one.filter = replace(one.filter, action_indexes=(1, 2, 1, 2))
+    rules = [counted(one, table, 10) for table in (Table.SW_CHAIN, Table.HW_CHAIN)]
+    return by_action(tally([one], rules)[one.filter.id])
+
+
+FOUR = "flower action vlan push id 5 action pass action vlan push id 5 action drop"
+
+
+def test_in_software_an_action_counts_when_it_runs() -> None:
+    """Twice, if the list has it twice; hardware counts all of a filter's alike."""
+    hardware = Counters(20, 2000)
+    assert by_name(f"{ADD} proto ip {FOUR}") == {
+        ("vlan", 1): (Counters(10, 860), hardware),
+        ("gact", 2): (Counters(10, 860), hardware),
+    }
+    twice = FOUR.replace("pass", "pipe")
+    assert by_name(f"{ADD} proto ip {twice}") == {
+        ("vlan", 1): (Counters(20, 1720), hardware),
+        ("gact", 2): (Counters(20, 1720), hardware),
+    }
+
+
+def test_in_software_neither_header_nor_tag_counts() -> None:
+    software, hardware = by_name(f"{ADD} proto 802.1q {FOUR}")["vlan", 1]
+    assert (software, hardware) == (Counters(10, 820), Counters(20, 2000))

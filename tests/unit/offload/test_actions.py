@@ -28,6 +28,7 @@ from offload.actions import (
     VlanPop,
     VlanPush,
     as_run,
+    times_run,
 )
 
 ANY = IPv4Address("0.0.0.0")
@@ -88,3 +89,9 @@ def test_who_jumps_in_circles_passes_the_packet() -> None:
     circle = (Gact(PIPE), ON, jump(1))
     run = as_run(circle)
     assert run[-1] == Gact(PASS) and run.count(ON) == MAX_ACTIONS
+
+
+def test_how_often_each_runs() -> None:
+    assert times_run((ON, STOP, ON)) == (1, 1, 0)
+    assert times_run((ON, jump(3), STOP, ON)) == (1, 1, 0, 1)
+    assert times_run((Gact(PIPE), ON, jump(1))) == (1, MAX_ACTIONS, MAX_ACTIONS)
