@@ -7,14 +7,13 @@ filter's fte_id.  Each half gives the cuts its own tables (``Half``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
 
 from controller import fields
 from controller.fields import Field
-from controller.matches import VXLAN_PORT
 from controller.rewriting import (
     PacketSoFar,
     csum,
@@ -33,6 +32,7 @@ from controller.rules import (
     Table,
     TrackClear,
 )
+from controller.tunnels import ORDINARY, Outer
 from offload.actions import (
     PASS,
     Action,
@@ -63,11 +63,32 @@ class DeviceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that tc knows at a hypervisor; ``port`` is its OpenFlow port."""
+    """A device that tc knows at a hypervisor; ``port`` is its OpenFlow port.
+
+    ``senders`` are the ports that send in a tunnel device's place.
+    """
 
     name: str
     kind: DeviceKind
     port: int
+    senders: Mapping[Outer, int] = field(default_factory=dict, compare=False)
+
+    def sending(self, outer: Outer | None) -> int:
+        """The port that sends packets, in a tunnel's ``outer`` header if any.
+
+        Raises Unsupported.
+        """
+        if self.kind is not DeviceKind.TUNNEL or outer == ORDINARY:
+            return self.port
+        if outer is None:
+            raise Unsupported(
+                f"mirred to {self.name}: needs tunnel_key set before it in the filter"
+            )
+        if outer not in self.senders:
+            raise Unsupported(
+                f"mirred to {self.name}: it has no port {outer.port_name}"
+            )
+        return self.senders[outer]
 
 
 DeviceLookup = Callable[[str], Device]
@@ -124,7 +145,7 @@ def _one(action: Action, place: Place, packet: PacketSoFar) -> Iterable[RuleActi
         case TunnelKeySet():
             return _tunnel_set(action, packet)
         case TunnelKeyUnset():
-            packet.tunnel_key = False
+            packet.outer = None
             return _TUNNEL_UNSET
         case Mirred():
             return _mirred(action, place, packet)
@@ -187,13 +208,7 @@ FORGET_CONNECTION: tuple[RuleAction, ...] = (
 
 
 def _tunnel_set(action: TunnelKeySet, packet: PacketSoFar) -> tuple[RuleAction, ...]:
-    if action.dst_port not in (None, VXLAN_PORT):
-        raise Unsupported(f"tunnel_key: dst_port: the tunnel device's is {VXLAN_PORT}")
-    if not action.csum:
-        raise Unsupported("tunnel_key: nocsum: the tunnel device always has a checksum")
-    if action.tos is not None or action.ttl is not None:
-        raise Unsupported("tunnel_key: tos and ttl: not supported by the testbed yet")
-    packet.tunnel_key = True
+    packet.outer = Outer.of(action)
     four = isinstance(action.dst, IPv4Address)
     source = fields.TUN_IPV4_SRC if four else fields.TUN_IPV6_SRC
     target = fields.TUN_IPV4_DST if four else fields.TUN_IPV6_DST
@@ -221,11 +236,8 @@ def _mirred(
     if not action.egress:
         entered = _to_ingress(device, place.profile)
         return entered if action.redirect else (Clone(entered),)
-    if device.kind is DeviceKind.TUNNEL and not packet.tunnel_key:
-        raise Unsupported(
-            f"mirred to {device.name}: needs tunnel_key set before it in the filter"
-        )
-    return (Output(device.port, device.port == place.came_from),)
+    port = device.sending(packet.outer)
+    return (Output(port, port == place.came_from),)
 
 
 def _to_ingress(device: Device, profile: Profile) -> tuple[RuleAction, ...]:

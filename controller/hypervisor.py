@@ -32,6 +32,7 @@ from controller.rules import (
     Rule,
     Table,
 )
+from controller.tunnels import Outer
 from offload.act_ct import ActCt
 from offload.cls_api import Filter
 from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
@@ -67,6 +68,7 @@ class Config:
 class Hypervisor:
     """A switch's driver, act_ct and classifier.
 
+    ``senders`` are the ports that put unusual headers around packets.
     ``epoch`` numbers the connections to the switch; ``copies`` counts the
     packets it copied to act_ct, ``failures`` the rules it refused.
     """
@@ -76,6 +78,7 @@ class Hypervisor:
         self.outbox: list[Message] = []
         self.closing: list[AckBoth] = []
         self.devices: dict[str, Device] = {}
+        self.senders: dict[Outer, int] = {}
         self.epoch = 0
         self.copies: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
@@ -112,7 +115,7 @@ class Hypervisor:
         kind = self.config.devices.get(name)
         if kind is None:
             return
-        self.devices[name] = Device(name, kind, port)
+        self.devices[name] = Device(name, kind, port, self.senders)
         self.outbox.append(AddRule(port_rule(port, self.filters.offload)))
 
     def connected(self) -> None:

@@ -19,6 +19,7 @@ from math import prod
 from controller import fields
 from controller.fields import Field
 from controller.rules import Match
+from controller.tunnels import VXLAN_PORT
 from offload.errors import Unsupported
 from offload.flower import (
     ETH_P_8021AD,
@@ -36,7 +37,6 @@ from offload.flower import (
 from offload.flower import Match as FlowerMatch
 from offload.flower import PortRange
 
-VXLAN_PORT = 4789
 MAX_RULES = 1024
 _FIRST_ETHER_TYPE = 0x600
 _PORT_BITS = 16

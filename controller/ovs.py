@@ -10,6 +10,7 @@ from pathlib import Path
 from eventlet.green import socket, subprocess
 
 from controller.rules import Table
+from controller.tunnels import Outer
 
 BRIDGE = "br-int"
 _TIMEOUT_S = 10.0
@@ -165,6 +166,14 @@ class Ovs:
             row,
             "timeout_policy=@policy",
         )
+
+    def add_sender(self, outer: Outer) -> int:
+        """The OpenFlow port of a tunnel port that only sends, made if it is not there."""
+        name = outer.port_name
+        options = [f"options:{key}={value}" for key, value in outer.options.items()]
+        interface = ["set", "Interface", name, "type=vxlan", *options]
+        self.vsctl("--may-exist", "add-port", BRIDGE, name, "--", *interface)
+        return int(self.vsctl("get", "Interface", name, "ofport"))
 
     def _is_netdev(self) -> bool:
         return "netdev@" in self.appctl("dpif/show")

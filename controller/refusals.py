@@ -7,6 +7,7 @@ Source: mlx5 en_tc.c:parse_cls_flower, parse_tc_fdb_actions, en/tc_ct.c
 from __future__ import annotations
 
 from controller.filters import Device, DeviceKind, DeviceLookup
+from controller.tunnels import VXLAN_PORT, unusual
 from offload.act_api import HwStats
 from offload.actions import (
     Action,
@@ -150,13 +151,18 @@ def _taken(action: Action) -> bool:
 
 
 def _check_tunnels(actions: tuple[Action, ...], device_of: DeviceLookup) -> None:
-    """A tunnel device is reached only with a tunnel key, which only it takes."""
+    """A tunnel device is reached only with a tunnel key, which only it takes.
+
+    Source: mlx5 en/tc_tun_vxlan.c:mlx5e_init_encap_attr_vxlan
+    """
     encap = any(isinstance(action, TunnelKeySet) for action in actions)
     targets: list[Device] = [
         device_of(action.dev) for action in actions if isinstance(action, Mirred)
     ]
     if any(target.kind is DeviceKind.TUNNEL for target in targets) and not encap:
         raise Unsupported("devices are not on same switch HW, can't offload forwarding")
+    if any(outer.udp_port != VXLAN_PORT for outer in unusual(actions)):
+        raise Unsupported("vxlan udp dport was not registered with the HW")
 
 
 def _check_rewriting(asked: FlowerMatch, actions: tuple[Action, ...]) -> None:

@@ -27,6 +27,7 @@ from controller.rules import (
     SetField,
     Table,
 )
+from controller.tunnels import Outer
 from offload.actions import (
     WORD_MASK,
     Checksums,
@@ -62,14 +63,15 @@ _VID, _PCP = fields.VLAN_TCI.part(0, 12), fields.VLAN_TCI.part(_PCP_SHIFT)
 class PacketSoFar:
     """What is known of a packet between a filter's actions; 0 or None: nothing.
 
-    ``tagged`` is about the tag it came with, ``pushed`` counts those on top.
+    ``tagged`` is about the tag it came with, ``pushed`` counts those on top;
+    ``outer`` is what its tunnel key, if it has one, wants around it.
     """
 
     eth_type: int = 0
     ip_proto: int = 0
     tagged: bool | None = None
     pushed: int = 0
-    tunnel_key: bool = False
+    outer: Outer | None = None
     rewritten: bool = False
     stale: Checksums = _NO_CHECKSUMS
 

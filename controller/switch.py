@@ -38,6 +38,7 @@ from controller.rules import (
     Message,
     Owner,
 )
+from controller.tunnels import Outer
 
 LOG = logging.getLogger("ct_offload")
 _TIMEOUT_S = 10.0
@@ -180,6 +181,12 @@ class Switch:
         if zone not in self._zones:
             self.ovs.prepare_zone(zone)
             self._zones.add(zone)
+
+    def prepare_tunnel(self, outer: Outer) -> None:
+        """Make the port that puts such a header around packets, once."""
+        senders = self.hypervisor.senders
+        if outer not in senders:
+            senders[outer] = self.ovs.add_sender(outer)
 
     def _received(self, said: list[bytes]) -> None:
         """What came of that which comes by the thousand; new entries are sent at once.

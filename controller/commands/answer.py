@@ -7,6 +7,7 @@ from typing import Protocol
 
 from controller.openflow.decode import Counted
 from controller.rules import Owner
+from controller.tunnels import Outer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,6 @@ class Switch(Protocol):
 
     def prepare_zone(self, zone: int) -> None:
         """Give a zone the kernel's conntrack timeouts."""
+
+    def prepare_tunnel(self, outer: Outer) -> None:
+        """Have a port that puts such a header around packets."""

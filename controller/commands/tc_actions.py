@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from controller.commands.answer import Answer, Switch
+from controller.commands.preparing import prepare
 from controller.commands.tc_counts import Counts
 from controller.hypervisor import Hypervisor
 from controller.rules import Owner
 from offload import tc
 from offload.act_api import Instance
-from offload.cls_api import zones_of
 from offload.errors import KernelError
 
 
@@ -47,8 +47,7 @@ class ActionCommands:
             return _refused(step, error)
 
     def _add(self, step: tc.ActionsAdd) -> Answer:
-        for zone in zones_of(tuple(each.action for each in step.actions)):
-            self._switch.prepare_zone(zone)  # blocks: nothing may be half done
+        prepare(self._switch, step.actions)
         with ExitStack() as undo:
             before = {id(each): each.action for each in self._actions}
             changed = self._actions.add(step.actions, self._now_s, step.replace)

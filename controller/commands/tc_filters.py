@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from controller.commands.answer import Answer, Switch
+from controller.commands.preparing import prepare
 from controller.commands.tc_counts import Counts
 from controller.hypervisor import Hypervisor
 from controller.installed import InstalledFilter
 from controller.rules import Owner
 from offload import tc
 from offload.act_api import Instance
-from offload.cls_api import Filter, zones_of
+from offload.cls_api import Filter
 from offload.errors import KernelError, Unsupported
 
 NO_EGRESS = "egress: the testbed runs ingress filters only"
@@ -96,8 +97,7 @@ class FilterCommands:
     def _add(self, command: tc.FilterAdd) -> Answer:
         _ingress_only(command.hook)
         self.devices(command.device, command.block)
-        for zone in zones_of(tuple(each.action for each in command.actions)):
-            self._switch.prepare_zone(zone)  # blocks: nothing may be half done
+        prepare(self._switch, command.actions)
         counts = None
         if command.change is not tc.Change.ADD:
             keeps = any(request.index for request in command.actions)

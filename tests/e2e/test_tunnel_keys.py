@@ -10,15 +10,17 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
+from scapy.all import IP, UDP
 
-from tests.e2e.one_by_one import NOBODY, udp
+from tests.e2e.one_by_one import NOBODY, TAG, udp
 from tests.e2e.state import Count, filters, until
 from tests.e2e.typed import add
-from tests.e2e.wire import Port, deliver
+from tests.e2e.wire import Capture, Port, deliver, parsed
 from topologies.testbed import Testbed
 
 TO_VM3 = "action tunnel_key unset pipe action mirred egress redirect dev ens1f0_0"
 VXLAN0 = "action mirred egress redirect dev vxlan0"
+ECN = 0x02  # ECT(0)
 MACS = {"hv1": "24:8a:07:a5:2f:01", "hv2": "24:8a:07:a5:2f:02"}
 
 
@@ -85,6 +87,42 @@ def test_a_tunnel_over_ipv6(
     _there_and_counted(
         net, ports, "src_ip fd77::7 dst_ip fd77::8 id 99", asked, matches
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", (0, 64, True, 4789)),
+        ("tos 0xb9", (0xB8, 64, True, 4789)),
+        ("ttl 9", (0, 9, True, 4789)),
+        ("nocsum", (0, 64, False, 4789)),
+        ("dst_port 4790", (0, 64, True, 4790)),
+        ("dst_port 4790 tos 0x20 ttl 255 nocsum", (0x20, 255, False, 4790)),
+    ],
+)
+def test_the_outer_header(
+    net: Testbed,
+    ports: dict[str, Port],
+    words: str,
+    expected: tuple[int, int, bool, int],
+) -> None:
+    """As tunnel_key wants it, but for the ECN bits: those are the inner packet's."""
+    tos, ttl, csum, port = expected
+    mine = f"proto ip flower dst_mac {NOBODY}"
+    tunnel = f"tunnel_key set src_ip 7.7.7.7 dst_ip 7.7.7.8 id 98 {words}"
+    add(net["hv1"], f"ens1f0_0 {mine} action {tunnel} pipe {VXLAN0}")
+    add(net["hv2"], f"vxlan0 {mine} {TO_VM3}")
+    inner = udp(tos=ECN)
+    with Capture(net["hv1"], "ens1f0") as uplink:
+        ports["vm1"].send(inner)
+        outer = parsed(uplink.take(lambda frame: TAG in frame, "a tunnelled packet"))
+    assert (outer[IP].tos, outer[IP].ttl) == (tos | ECN, ttl)
+    assert (bool(outer[UDP].chksum), outer[UDP].dport) == (csum, port)
+    in_hardware = port == 4789  # mlx5 takes no other port
+    [count] = [f.count for f in filters(net["hv1"], "ens1f0_0") if f.prio == 1]
+    assert count == (Count(0, 1) if in_hardware else Count(1, 0))
+    if in_hardware:
+        ports["vm3"].take(bytes(inner).__eq__, "the packet that was tunnelled")
 
 
 def _there_and_counted(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller import commands, fields
@@ -33,6 +33,7 @@ from controller.rules import (
     RestoreConnection,
     Rule,
 )
+from controller.tunnels import Outer
 from offload.conntrack import FlowTuple, TrackedPacket
 from offload.flow_table import FlowEntry
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP
@@ -107,6 +108,7 @@ class FakeSwitch:
     dump: str = ""
     settles: int = 0
     meanwhile: Callable[[], object] = bool
+    senders: dict[Outer, int] = field(default_factory=dict)
 
     def counters(self, owner: Owner) -> list[Counted]:
         counted = [
@@ -129,6 +131,9 @@ class FakeSwitch:
 
     def prepare_zone(self, zone: int) -> None:
         assert 0 <= zone < 65536
+
+    def prepare_tunnel(self, outer: Outer) -> None:
+        self.senders.setdefault(outer, 100 + len(self.senders))
 
 
 class Bed:
@@ -156,6 +161,7 @@ class Bed:
         self.hypervisor = Hypervisor(config)
         self.table = FakeTable()
         self.switch = FakeSwitch(self.table, self.deliver)
+        self.switch.senders = self.hypervisor.senders
         self.now_s = 1000.0
         if connect:
             self.connect()
@@ -360,8 +366,8 @@ def of_connection(
         fields.TCP_DST if tcp else fields.UDP_DST: read.dport,
         fields.TCP_FLAGS: tcp_flags if tcp else 0,
     }
-    for field, value in values.items():
-        put(packet, field, value)
+    for each, value in values.items():
+        put(packet, each, value)
     return packet
 
 

@@ -28,6 +28,7 @@ from controller.rules import (
     TrackClear,
 )
 from controller.software import SOFTWARE
+from controller.tunnels import Outer, unusual
 from offload.actions import (
     DROP,
     PASS,
@@ -141,17 +142,27 @@ def test_decapsulation_clears_what_was_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "reason"),
+    ("action", "outer"),
     [
-        (TunnelKeySet(ANY, HV2, dst_port=4790), "dst_port: the tunnel device's is"),
-        (TunnelKeySet(ANY, HV2, csum=False), "nocsum"),
-        (TunnelKeySet(ANY, HV2, tos=1), "tos and ttl"),
-        (TunnelKeySet(ANY, HV2, ttl=1), "tos and ttl"),
+        (TunnelKeySet(ANY, HV2, dst_port=4790), Outer(4790)),
+        (TunnelKeySet(ANY, HV2, csum=False), Outer(csum=False)),
+        (TunnelKeySet(ANY, HV2, tos=0xB9), Outer(tos=0xB8)),
+        (TunnelKeySet(ANY, HV2, ttl=1), Outer(ttl=1)),
     ],
 )
-def test_tunnel_options_that_are_not_there(action: Action, reason: str) -> None:
-    with pytest.raises(Unsupported, match=reason):
+def test_what_only_a_port_can_do_has_a_port(action: TunnelKeySet, outer: Outer) -> None:
+    """Several that ask for the same have the same; ECN is the inner packet's."""
+    usual = TunnelKeySet(ANY, HV2, 98, ttl=64, tos=1)
+    assert unusual((action, usual, ENCAP, TO_VXLAN)) == {outer}
+    with pytest.raises(Unsupported, match=f"it has no port {outer.port_name}"):
         done(action, TO_VXLAN)
+    senders = {outer: 77}
+    vxlan = Device("vxlan0", DeviceKind.TUNNEL, 3, senders)
+    assert vxlan.sending(outer) == 77
+    assert vxlan.sending(Outer()) == 3
+    assert len(outer.port_name) < 16
+    key = int(outer.options["in_key"])
+    assert key >> 24, "no packet's key"
 
 
 @pytest.mark.parametrize(

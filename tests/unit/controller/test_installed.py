@@ -108,7 +108,7 @@ def test_the_switch_has_what_is_to_be_there() -> None:
         # the same, where only hardware is to have it
         f"prio 1 chain 3 proto ip flower skip_sw enc_tos 3 {REDIRECT}",
         "prio 1 chain 3 proto ip flower skip_sw action tunnel_key set src_ip 0.0.0.0"
-        " dst_ip 7.7.7.8 id 98 tos 4 action mirred egress redirect dev vxlan0",
+        " dst_ip 7.7.7.8 id 98 dst_port 9 action mirred egress redirect dev vxlan0",
         # it is there already
         "prio 1 chain 2 proto ip flower ct_state +trk+est action drop",
         # another protocol's prio

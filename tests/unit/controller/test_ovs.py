@@ -14,6 +14,7 @@ import pytest
 from controller import ovs as module
 from controller.ovs import Ovs, OvsError
 from controller.rules import Table
+from controller.tunnels import Outer
 
 Answers = Callable[[dict[str, object]], list[bytes]]
 
@@ -154,6 +155,7 @@ def vsctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '*nonsense*) echo "bad word" >&2; exit 1;;\n'
         "*ct_zones:5*) echo the-zone;;\n"
         "*datapaths:*) echo the-datapath;;\n"
+        "*ofport*) echo 7;;\n"
         "esac\n"
     )
     program.chmod(0o755)
@@ -184,6 +186,14 @@ def test_a_zone_has_the_kernels_timeouts(
     assert {f"datapaths:{type_}", "the-datapath", "the-zone"} <= set(words)
     [timeouts] = [word for word in words if word.startswith("timeouts=")]
     assert "tcp_established=432000" in timeouts and "udp_single=30" in timeouts
+
+
+def test_a_port_that_only_sends(tmp_path: Path, vsctl: Path) -> None:
+    assert Ovs(str(tmp_path)).add_sender(Outer(4790, False, 0xB8, 9)) == 7
+    words = vsctl.read_text().splitlines()
+    options = {word.partition(":")[2] for word in words if word.startswith("options:")}
+    assert {"dst_port=4790", "csum=false", "tos=184", "ttl=9"} <= options
+    assert {"remote_ip=flow", "out_key=flow"} <= options
 
 
 @pytest.mark.parametrize("datapath", ["netdev@ovs-netdev", "system@ovs-system"])

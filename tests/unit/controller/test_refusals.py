@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from controller import refusals
@@ -18,6 +20,7 @@ from offload.actions import (
     Munge,
     Pedit,
     Skbedit,
+    TunnelKeySet,
     Verb,
     VlanModify,
     VlanPop,
@@ -37,6 +40,7 @@ from offload.flower import (
 )
 from tests.unit.controller.made import device_of
 
+HV2 = IPv4Address("7.7.7.8")
 OUT = Mirred("ens1f0_1", redirect=True)
 TCP = KeyMatch(Key.IP_PROTO, IPPROTO_TCP, 0xFF)
 FIRST = KeyMatch(Key.IP_FLAGS, 2, 2)
@@ -72,6 +76,11 @@ def ip(*keys: KeyMatch) -> Match:
         (ip(FIRST), [OUT], "Match on frag first/later is not supported"),
         (Match(ETH_P_IP, indev="x"), [OUT], "Can't match on the ingress filter port"),
         (ip(), [Skbedit(priority=1), OUT], "The offload action is not supported"),
+        (
+            ip(),
+            [TunnelKeySet(HV2, HV2, 98, 4790), Mirred("vxlan0", redirect=True)],
+            "vxlan udp dport was not registered with the HW",
+        ),
         (
             ip(),
             [VlanPop(Control(Verb.CONTINUE))],

@@ -14,6 +14,7 @@ from controller.hypervisor import Config, Hypervisor
 from controller.openflow import encode, messages
 from controller.rules import AddEntry, DeleteEntry, Message, OfferAgain
 from controller.switch import _FIRST_XID, NotConnected, Switch
+from controller.tunnels import Outer
 from offload.conntrack import Direction
 from offload.flow_table import FlowEntry
 from tests.unit.connections import TCP
@@ -147,3 +148,17 @@ def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_taken(
     switch._received([unknown, COPY])
     assert switch.sent == messages.encoded(0, [add(2)])
     assert unknown.hex() in caplog.text
+
+
+def test_a_port_that_sends_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    switch = Connected()
+    made: list[Outer] = []
+
+    def add_sender(outer: Outer) -> int:
+        made.append(outer)
+        return 9
+
+    monkeypatch.setattr(switch.ovs, "add_sender", add_sender)
+    for _ in range(2):
+        switch.prepare_tunnel(Outer(ttl=9))
+    assert made == [Outer(ttl=9)] and switch.hypervisor.senders == {Outer(ttl=9): 9}

@@ -101,6 +101,27 @@ def test_a_change_reaches_all_that_share_it() -> None:
     assert shown[0]["to_dev"] == REP0 and shown[0]["stats"]["packets"] == 2
 
 
+def test_a_tunnel_key_that_is_changed_sends_elsewhere() -> None:
+    """What only a port's options can say is said by another port."""
+    key = "tunnel_key set src_ip 7.7.7.7 dst_ip 7.7.7.8 id 98"
+    bed = Bed()
+    bed.add(
+        f"actions add action {key} index 3",
+        f"{ADD} action tunnel_key index 3 action mirred egress redirect dev {VXLAN}",
+    )
+    assert bed.send(of_connection(TCP)).ports == [PORTS[VXLAN]]
+    bed.add(f"actions change action {key} ttl 9 index 3")
+    [sender] = bed.hypervisor.senders.values()
+    assert bed.send(of_connection(TCP)).ports == [sender]
+    bed.add(
+        f"{ADD} ip_proto tcp action {key} tos 4 dst_port 4790 "
+        f"action mirred egress redirect dev {VXLAN}"
+    )
+    assert len(bed.hypervisor.senders) == 2
+    new, _ = bed.filters()
+    assert "not_in_hw" in new["options"]
+
+
 def test_a_change_of_zone_takes_the_zones_table_along() -> None:
     bed = Bed()
     bed.add("actions add action ct zone 5 index 7")
