@@ -42,6 +42,7 @@ _NO_RECIRCULATION = 0xFF
 _NAT_SRC = 1
 _NAT_DST = 2
 _MAX_LOAD_BITS = 64
+_PADDED_TO = 8
 
 _MACS = frozenset(("eth_src", "eth_dst", "arp_sha", "arp_tha"))
 _IPV4S = frozenset(
@@ -78,6 +79,8 @@ def _packed(action: RuleAction) -> bytes:
     written = bytearray()
     for each in actions((action,)):
         each.serialize(written, len(written))
+        # What is last in it, a port range of NAT's say, Ryu leaves without its padding.
+        written.extend(bytes(-len(written) % _PADDED_TO))
     return bytes(written)
 
 

@@ -122,6 +122,7 @@ def test_parts_of_a_register_are_matched_together() -> None:
 )
 def test_every_action(action: RuleAction) -> None:
     there_and_back(with_actions(action))
+    assert len(actions.packed((action,))) % 8 == 0, "OVS refuses the rule otherwise"
 
 
 @given(st.integers(1, 255), st.sampled_from(Owner), st.integers(0, 2**48 - 1))
