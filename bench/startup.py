@@ -14,7 +14,8 @@ import topologies
 from bench.figure import Figure, Plot, check
 from topologies.hypervisor import Hypervisor
 from topologies.nodes import VirtualMachine
-from topologies.two_hypervisors import VM_MTU, TwoHypervisors
+from topologies.parts import VM_MTU
+from topologies.two_hypervisors import TwoHypervisors
 from topologies.underlay import Underlay, UplinkIntf
 
 _MANY = 16

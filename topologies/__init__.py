@@ -10,7 +10,9 @@
 A description (a Mininet ``Topo``) names nodes of these kinds and their links;
 ``running`` makes it a network. All of it belongs to one run:
 
-     two_hypervisors  a description, its prompt, its names for ``mn``
+     two_hypervisors  a description, its prompt, its names for ``mn``; so are
+        |             leaf_spine, nat_gateway, two_zones
+     parts, prompt    what descriptions are put together of; Mininet's prompt on one
         |
      testbed          running(): description -> network -> nothing
         |

@@ -63,8 +63,8 @@ class Hypervisor(RunNode, Switch):
     """A hypervisor with one uplink; every other interface is a representor.
 
     ``tunnel_ip`` is the tunnels' address with its prefix, ``tunnel_mac`` that of
-    the interface that has it, ``filters`` a file for ``tc -batch``. With a ``place`` the
-    uplink is there from the start; without, it is a link of the topology's.
+    the interface that has it, ``filters`` a file for ``tc -batch``, or what is in one. With
+    a ``place`` the uplink is there from the start; without, it is a link of the topology's.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Hypervisor(RunNode, Switch):
         tunnel_ip: str,
         tunnel_mac: str,
         uplink: str = "ens1f0",
-        filters: Path | None = None,
+        filters: Path | str | None = None,
         place: Place | None = None,
         **params: Any,
     ) -> None:
@@ -297,7 +297,13 @@ class Hypervisor(RunNode, Switch):
         self._attached = True
         self._install_shims()
         if self.filters and self.run.options.filters:
-            self.must("tc", "-batch", str(self.filters))
+            self._load(self.filters)
+
+    def _load(self, filters: Path | str) -> None:
+        if isinstance(filters, Path):
+            self.must("tc", "-batch", str(filters))
+        else:
+            self.must("tc", "-batch", "-", stdin=filters)
 
     def _wait_for_pipeline(self) -> None:
         timeout_s = _READY_S * PATIENCE

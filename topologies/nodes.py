@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from mininet.node import Host, Node
@@ -128,6 +129,14 @@ class RunNode(Node):
         self.cleanup()
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A router that only filters play: nobody answers ARP for it, so its MAC is told."""
+
+    ip: str
+    mac: str
+
+
 class VirtualMachine(RunNode, Host):
     """A virtual machine: its ``eth0`` is plugged into a representor of its hypervisor."""
 
@@ -148,7 +157,12 @@ class VirtualMachine(RunNode, Host):
             self.write_sysctls(("ipv4/tcp_rmem", _LOSSLESS_TCP_RMEM))
 
     def config(
-        self, ip: str = "", ip6: str = "", mtu: int = 1500, **_params: Any
+        self,
+        ip: str = "",
+        ip6: str = "",
+        mtu: int = 1500,
+        gateway: Gateway | None = None,
+        **_params: Any,
     ) -> dict[str, Any]:
         """Give ``eth0`` its addresses; both are usable on return."""
         interface = self.defaultIntf()
@@ -158,6 +172,12 @@ class VirtualMachine(RunNode, Host):
             f"address add {ip} dev {interface}",
             f"address add {ip6} dev {interface} nodad",
         ]
+        if gateway:
+            neighbour = f"{gateway.ip} lladdr {gateway.mac} dev {interface}"
+            lines += [
+                f"neigh replace {neighbour} nud permanent",
+                f"route add default via {gateway.ip}",
+            ]
         self._batch(lines)
         # Mininet asks the interface, and that remembers only what it has set itself.
         interface.ip, interface.prefixLen = ip.split("/")

@@ -24,25 +24,16 @@ With a placement (``topologies.placement``) each hypervisor lives on a machine o
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from mininet.cli import CLI
 from mininet.topo import Topo
 
-from topologies import FILTERS
+from topologies import FILTERS, parts
 from topologies import placement as placements
+from topologies import prompt
 from topologies.driver import Driver
-from topologies.errors import TopologyError
-from topologies.hypervisor import Hypervisor
-from topologies.nodes import VirtualMachine
-from topologies.options import add_arguments, from_arguments
 from topologies.placement import Placement
-from topologies.testbed import running_with
-from topologies.underlay import Underlay, UplinkIntf
-
-VM_MTU = 1450
-"""1500 on the underlay, less 50 bytes of VXLAN over IPv4."""
+from topologies.underlay import Underlay
 
 
 class TwoHypervisors(Topo):
@@ -50,61 +41,29 @@ class TwoHypervisors(Topo):
 
     def build(self, placement: Placement | None = None) -> None:
         """Describe the network, here or spread over machines; nothing is made yet."""
-        self.placement = placement or {}
-        placements.check(self.placement, ("hv1", "hv2"))
-        if not self.placement:
+        placed = placement or {}
+        placements.check(placed, ("hv1", "hv2"))
+        if not placed:
             self.addSwitch("underlay", cls=Underlay)
-        self._add_hypervisor(1, "7.7.7.7/24")
-        self._add_hypervisor(2, "7.7.7.8/24")
-        for number, (hypervisor, representor) in enumerate(
-            [
-                ("hv1", "ens1f0_0"),
-                ("hv1", "ens1f0_1"),
-                ("hv2", "ens1f0_0"),
-                ("hv2", "ens1f0_1"),
-            ],
-            start=1,
+        for number, name in enumerate(("hv1", "hv2"), start=1):
+            filters = FILTERS / f"two_hypervisors.{name}.tc"
+            parts.add_hypervisor(self, name, number, filters, place=placed.get(name))
+        for number, hypervisor, representor in (
+            (1, "hv1", "ens1f0_0"),
+            (2, "hv1", "ens1f0_1"),
+            (3, "hv2", "ens1f0_0"),
+            (4, "hv2", "ens1f0_1"),
         ):
-            self._add_vm(number, hypervisor, representor)
-
-    def _add_hypervisor(self, number: int, tunnel_ip: str) -> None:
-        name = f"hv{number}"
-        self.addSwitch(
-            name,
-            cls=Hypervisor,
-            tunnel_ip=tunnel_ip,
-            tunnel_mac=f"24:8a:07:a5:2f:0{number}",
-            filters=FILTERS / f"two_hypervisors.{name}.tc",
-            place=self.placement.get(name),
-        )
-        if not self.placement:
-            self.addLink(
-                name,
-                "underlay",
-                intfName1="ens1f0",
-                intfName2=f"to-{name}",
-                intf=UplinkIntf,
-                params1={"delays": True},
+            parts.add_vm(
+                self,
+                f"vm{number}",
+                hypervisor,
+                representor,
+                mac=f"24:8a:07:a5:28:0{number}",
+                ip=f"10.0.0.{number}/24",
+                ip6=f"fd00::{number}/64",
+                place=placed.get(hypervisor),
             )
-
-    def _add_vm(self, number: int, hypervisor: str, representor: str) -> None:
-        mac = f"24:8a:07:a5:28:0{number}"
-        place = self.placement.get(hypervisor)
-        self.addHost(
-            f"vm{number}",
-            cls=VirtualMachine,
-            ip=f"10.0.0.{number}/24",
-            ip6=f"fd00::{number}/64",
-            mtu=VM_MTU,
-            server=place.server if place else "",
-        )
-        self.addLink(
-            f"vm{number}",
-            hypervisor,
-            intfName1="eth0",
-            intfName2=representor,
-            addr1=mac,
-        )
 
 
 # What mn looks for in a file given by --custom.
@@ -125,30 +84,14 @@ Try:  vm1 ping -c 2 vm3
       hv1 conntrack -L
       hv1 ovs-ofctl -O OpenFlow13 --names dump-flows br-int
 """
-WITH_FILTERS = """\
-Filters are loaded (topologies/filters/); prio 1 is free for yours.
-"""
-WITHOUT_FILTERS = "No filters are loaded: every packet goes to the stack.\n"
-
-
-class Prompt(CLI):
-    """Mininet's prompt; commands from a pipe do not go into the user's history file."""
-
-    @classmethod
-    def initReadline(cls) -> None:
-        """Read and keep a history where somebody is typing."""
-        if sys.stdin.isatty():
-            super().initReadline()
 
 
 def main() -> int:
     """Open a prompt on the network; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m topologies.two_hypervisors",
-        description="Two hypervisors with connection-tracking offload, and a prompt on them.",
-        epilog="At the prompt: hv1 tc -s filter show dev ens1f0_0 ingress; vm1 ping -c 1 vm3; exit",
+    parser = prompt.parser(
+        "topologies.two_hypervisors",
+        "Two hypervisors with connection-tracking offload",
     )
-    add_arguments(parser)
     parser.add_argument(
         "--place",
         action="append",
@@ -157,20 +100,11 @@ def main() -> int:
         help="put a hypervisor on a machine: SERVER is what ssh calls it (without: this one),"
         " INTERFACE the one of it that the tunnels use",
     )
-    arguments = parser.parse_args()
-    try:
-        options = from_arguments(arguments)
-        topo = TwoHypervisors(placement=placements.from_words(arguments.place))
-        with running_with(topo, options) as net:
-            told = WITH_FILTERS if options.filters else WITHOUT_FILTERS
-            print(BANNER.format(filters=told))
-            Prompt(net)
-    except TopologyError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return prompt.run(
+        parser,
+        lambda told: TwoHypervisors(placement=placements.from_words(told.place)),
+        BANNER,
+    )
 
 
 if __name__ == "__main__":

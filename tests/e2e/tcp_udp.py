@@ -138,15 +138,23 @@ class TcpConversation(Conversation):
 
 @contextmanager
 def connected(
-    client: Any, server: Any, address: str, port: int = 5001, sport: int = 0
+    client: Any,
+    server: Any,
+    address: str,
+    port: int = 5001,
+    sport: int = 0,
+    listen: int = 0,
 ) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A TCP connection between two machines' kernels: the client's end, the server's end."""
+    """A TCP connection between two machines' kernels: the client's end, the server's end.
+
+    ``listen`` is the server's port where NAT makes it another one than ``port``.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with ExitStack() as stack:
         with inside(server):
             listening = stack.enter_context(socket.socket(family))
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("", port))
+        listening.bind(("", listen or port))
         listening.listen()
         listening.settimeout(DEADLINE_S)
         with inside(client):

@@ -7,7 +7,7 @@ import pytest
 
 from topologies import FILTERS
 
-FILES = sorted(FILTERS.glob("*.tc"))
+FILES = sorted(FILTERS.glob("two_hypervisors.*.tc"))
 _OURS = {
     "two_hypervisors.hv1": ("7.7.7.7", "7.7.7.8"),
     "two_hypervisors.hv2": ("7.7.7.8", "7.7.7.7"),
