@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from controller.fields import LABEL_BITS, Told
+from controller.fields import LABEL_BITS, TOLD, Told
 from offload.conntrack import PROTOCOL_NAMES, FlowTuple
 
 _NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()}
@@ -68,7 +68,7 @@ def parse(text: str) -> Connection | None:
         label & _LABEL_MASK,
         states.get("state_orig") or states.get("state", ""),
         int(timeout) if timeout else None,
-        _TOLD[label >> LABEL_BITS],
+        _TOLD[label >> TOLD.start],
     )
 
 

@@ -117,6 +117,7 @@ SEGMENT = Field("segment", "reg10", 16, 16, 32, "how far behind continue it is")
 GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: ones counted")
 FIRST_CHAIN = Field("first_chain", "reg13", 32, counterpart="where tcf_classify began")
 COMMIT = Field("commit", "reg10", 1, 1, 32, "nf_ct_is_confirmed(), after ct()")
+BEGUN = Field("begun", "reg10", 1, 7, 32, "it made its connection nearly assured")
 
 REGISTERS = (
     CHAIN_TAG,
@@ -129,6 +130,7 @@ REGISTERS = (
     CHAIN,
     OFFER,
     COMMIT,
+    BEGUN,
     CT_ZONE,
     INGRESSES,
     SEGMENT,
@@ -139,11 +141,14 @@ REGISTERS = (
 # What begins anew where a packet enters the classifier.
 OF_A_CLASSIFICATION = (FTE_ID, CHAIN, SEGMENT, CHAIN_TAG, GOTOS, FIRST_CHAIN)
 
-# What act_ct has been told of a connection, kept in conntrack itself so that a
-# connection costs a fixed number of copies however fast its packets come.
-# Model: these two of the 128 label bits are not the user's.
-LABEL_BITS = 126
-TOLD = Field("told", "ct_label", 2, LABEL_BITS, 128)
+# What is known of a connection, kept in conntrack itself: what act_ct has been told
+# of it, so that it costs a fixed number of copies however fast its packets come,
+# and what Open vSwitch forgets of a TCP connection that nobody answered.
+# Model: these four of the 128 label bits are not the user's.
+LABEL_BITS = 124
+PICKED_UP = Field("picked_up", "ct_label", 1, LABEL_BITS, 128)
+ANSWERED = Field("answered", "ct_label", 1, LABEL_BITS + 1, 128)
+TOLD = Field("told", "ct_label", 2, LABEL_BITS + 2, 128)
 
 
 class Told(IntEnum):

@@ -202,6 +202,7 @@ FORGET_CONNECTION: tuple[RuleAction, ...] = (
             fields.MARK,
             fields.LABEL,
             fields.TUPLE_ID,
+            fields.BEGUN,
         )
     ),
 )

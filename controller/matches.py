@@ -167,7 +167,7 @@ def _simple(asked: KeyMatch, flower: FlowerMatch) -> Iterator[Match]:
 def _label(asked: KeyMatch) -> Match:
     """A match on all 128 bits, two of which are not the user's and always 0."""
     if asked.value >> fields.LABEL_BITS:
-        raise Unsupported("ct_label: its two highest bits are the testbed's own")
+        raise Unsupported("ct_label: its four highest bits are the testbed's own")
     return Match(fields.LABEL, asked.value, asked.mask)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from controller.fields import (
+    BEGUN,
     COMMIT,
     CONNTRACK_LABEL,
     CONNTRACK_MARK,
@@ -145,16 +146,18 @@ def _when_established(kind: Matches) -> Iterator[Rule]:
 def _when_assured(kind: Matches) -> Iterator[Rule]:
     """The first packet that finds a reply was seen: its own is none.
 
+    A reply that a second ct() looks up is still the same.
     Source: nf_conntrack_proto_tcp.c:nf_conntrack_tcp_packet (IPS_ASSURED)
     """
+    begun = (_remember(Told.HALF), SetField(BEGUN, 1))
     yield _offer(Table.SW_TRACK, (*kind, _ORIGINAL, _MAY_BE_TOLD))
     for table, reply in ((Table.SW_TRACK, _REPLY_AS_IT_CAME), (Table.SW_NAT, _REPLY)):
-        yield _offer(table, (*kind, reply, _HALF))
+        yield _offer(table, (*kind, reply, _HALF, Match(BEGUN, 0)))
         yield Rule(
             table,
             _OFFER,
             (*kind, reply, _UNTOLD),
-            (*_FIRST[table], _remember(Told.HALF), *_LAST[table]),
+            (*_FIRST[table], *begun, *_LAST[table]),
         )
 
 

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller import offers
+from controller import offers, tracked
 from controller.fields import (
     CHAIN,
     CHAIN_TAG,
-    CONNTRACK_STATE,
     CT_STATE,
     CT_ZONE,
     ETH_TYPE,
@@ -30,19 +29,13 @@ from controller.fields import (
     GOTOS,
     IN_PORT,
     INGRESSES,
-    IP_PROTO,
     IP_TTL,
-    IPV4_DST,
-    IPV4_SRC,
-    IPV6_DST,
-    IPV6_SRC,
     LABEL,
     MARK,
     OF_A_CLASSIFICATION,
     OVS_DNAT,
     OVS_SNAT,
     SEGMENT,
-    TCP_FLAGS,
     TUPLE_ID,
     ZONE,
     ovs_ct_state,
@@ -59,8 +52,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from offload.conntrack import TCP_FIN, TCP_RST
-from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, CtState
+from offload.flower import ETH_P_IP, ETH_P_IPV6, CtState
 from offload.profile import DEFAULT, Profile
 
 OFPP_LOCAL = 0xFFFFFFFE
@@ -76,13 +68,11 @@ _FRESH_START = tuple(
 BELOW_ALL_FILTERS = 1
 MAX_INGRESSES = 4
 _FIRST = 0xFFFF
-_INVALID = 40
 
 
 def static_rules(profile: Profile = DEFAULT) -> Iterator[Rule]:
     """Every rule that is there before the first device and filter."""
-    yield from _invalid_rules(profile)
-    yield from _NO_IP_AT_ALL
+    yield from tracked.rules(profile)
     for table, actions in _TABLE_MISS.items():
         yield Rule(table, 0, (), actions)
     yield Rule(
@@ -116,51 +106,6 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.RESTORE: (SetField(TUPLE_ID, 0), Resubmit(Table.SW_CHAIN)),
     Table.RESTORED: (*READ_CONNTRACK, Resubmit(Table.SW_CHAIN)),
 }
-
-
-def _invalid_rules(profile: Profile) -> Iterator[Rule]:
-    """What conntrack calls invalid, and the FIN and RST that OVS takes for new.
-
-    Linux 5.7 goes on without the connection that there is not.
-    Source: net/sched/act_ct.c:tcf_ct_act, nf_conntrack_proto_tcp.c:tcp_new
-    """
-    invalid = ovs_ct_state(CtState.TRK | CtState.INV)
-    new = ovs_ct_state(CtState.TRK | CtState.NEW)
-    untracked = tuple(SetField(each, 0) for each in (CT_STATE, CT_ZONE, MARK, LABEL))
-    goes_on: tuple[RuleAction, ...] = (*untracked, Resubmit(Table.SW_POST_CT))
-    if profile.invalid_is_tracked:
-        nothing = (SetField(CT_STATE, invalid), SetField(MARK, 0), SetField(LABEL, 0))
-        goes_on = (*READ_CONNTRACK, *nothing, Resubmit(Table.SW_POST_CT))
-    asked = (Match(CONNTRACK_STATE, invalid, invalid),)
-    yield Rule(Table.SW_TRACK, _INVALID, asked, goes_on)
-    for eth_type in (ETH_P_IP, ETH_P_IPV6):
-        for flag in (TCP_FIN, TCP_RST):
-            ending = (
-                Match(ETH_TYPE, eth_type),
-                Match(IP_PROTO, IPPROTO_TCP),
-                Match(TCP_FLAGS, flag, flag),
-                Match(CONNTRACK_STATE, new, new),
-            )
-            yield Rule(Table.SW_TRACK, _INVALID, ending, goes_on)
-
-
-# A header that is cut off: OVS reads nothing but zeros, and act_ct drops the packet.
-# Source: net/sched/act_ct.c:tcf_ct_skb_network_trim
-_NO_IP_AT_ALL = tuple(
-    Rule(
-        Table.SW_TRACK,
-        _INVALID + 1,
-        (
-            Match(ETH_TYPE, eth_type),
-            *(Match(field, 0) for field in (IP_PROTO, IP_TTL, source, target)),
-        ),
-        (),
-    )
-    for eth_type, source, target in (
-        (ETH_P_IP, IPV4_SRC, IPV4_DST),
-        (ETH_P_IPV6, IPV6_SRC, IPV6_DST),
-    )
-)
 
 
 # Nothing goes there without matching; see Switch._credit.

@@ -171,7 +171,7 @@ def _exec(field: fields.Field, masked: Masked | None) -> tuple[SetField, ...]:
     if masked is None:
         return ()
     if field is fields.CONNTRACK_LABEL and masked.value >> fields.LABEL_BITS:
-        raise Unsupported("ct: label: its two highest bits are the testbed's own")
+        raise Unsupported("ct: label: its four highest bits are the testbed's own")
     mask = masked.mask
     if field is fields.CONNTRACK_LABEL:
         mask &= (1 << fields.LABEL_BITS) - 1

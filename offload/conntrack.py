@@ -18,6 +18,7 @@ from offload.flower import (
 TCP_FIN = 0x01
 TCP_SYN = 0x02
 TCP_RST = 0x04
+TCP_ACK = 0x10
 
 PROTOCOL_NAMES = {
     IPPROTO_ICMP: "icmp",

@@ -27,9 +27,8 @@ Applies = Callable[[Packet, "Around"], bool]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The case's commands, and the kernel's connections before a step and after it."""
+    """The kernel's connections before a step and after it."""
 
-    commands: tuple[str, ...]
     before: tuple[Connection, ...]
     after: tuple[Connection, ...]
 
@@ -58,22 +57,6 @@ class Cut:
     known: Known
 
 
-def _before_an_answer(packet: Packet, around: Around) -> bool:
-    if packet.protocol != TCP or packet.flags & (SYN | RST) == SYN:
-        return False
-    return any(
-        "SEEN_REPLY" not in each.status and _goes_its_way(packet, each)
-        for each in around.before
-    )
-
-
-def _goes_its_way(packet: Packet, connection: Connection) -> bool:
-    """Tell if it is of the original direction, maybe translated before a second ct."""
-    ends, way = packet.ends, connection.original
-    same_ports = (ends.sport, ends.dport) == (way.sport, way.dport)
-    return same_ports and (ends.src == way.src or ends.dst == way.dst)
-
-
 def _reused_under_nat(packet: Packet, around: Around) -> bool:
     return packet.flags & (SYN | RST | FIN) == SYN and any(
         _translated(each) and each.state not in ("SYN_SENT", "SYN_RECV")
@@ -87,19 +70,6 @@ def _rst_that_closes_nothing(packet: Packet, around: Around) -> bool:
     keys = {(each.zone, each.original) for each in around.of(packet)}
     return any(
         (each.zone, each.original) in keys and each.state in (None, "ESTABLISHED")
-        for each in around.after
-    )
-
-
-def _picked_up_and_tracked_twice(packet: Packet, around: Around) -> bool:
-    """The first answer to a connection whose beginning nobody saw, where commit tracks it again."""
-    again = any("+trk+est" in c and " action ct commit" in c for c in around.commands)
-    keys = {(each.zone, each.original) for each in around.of(packet)}
-    return again and any(
-        (each.zone, each.original) in keys
-        and (each.protocol, each.state) == (TCP, "ESTABLISHED")
-        and "SEEN_REPLY" in each.status
-        and "ASSURED" not in each.status
         for each in around.after
     )
 
@@ -118,12 +88,6 @@ def _translated(connection: Connection) -> bool:
 
 KNOWN = (
     Known(
-        "TCP before an answer",
-        "what the first end says after its first segment, before it was answered, is new or "
-        "invalid to the kernel, and established to userspace Open vSwitch",
-        _before_an_answer,
-    ),
-    Known(
         "drawn port",
         "where two connections would be alike behind NAT the kernel draws a port at random",
         _drawn_port,
@@ -140,12 +104,6 @@ KNOWN = (
         "went by the fast path); Open vSwitch can check all connections' windows or none's",
         _rst_that_closes_nothing,
     ),
-    Known(
-        "picked up and tracked twice",
-        "the first answer to a TCP connection that begins in its middle passes ct twice, and the "
-        "model takes the second time for another packet: it is offloaded one packet too early",
-        _picked_up_and_tracked_twice,
-    ),
 )
 
 
@@ -155,7 +113,7 @@ def cut(case: Case, kernel: Outcome) -> Cut | None:
     for number, (step, outcome) in enumerate(zip(case.steps, kernel.steps)):
         packet = parse(step.frame) if isinstance(step, Send) else None
         if packet is not None:
-            around = Around(case.commands, before, outcome.connections)
+            around = Around(before, outcome.connections)
             for known in KNOWN:
                 if known.applies(packet, around):
                     return Cut(number, known)

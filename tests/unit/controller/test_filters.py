@@ -207,4 +207,4 @@ def test_ct_clear_forgets_all_that_ct_knew() -> None:
     assert cleared[0] == TrackClear() and cleared[-1] == Output(2)
     gone = {each.field for each in cleared[1:-1] if isinstance(each, SetField)}
     skb = {fields.CT_STATE, fields.CT_ZONE, fields.MARK, fields.LABEL}
-    assert gone == {*skb, fields.TUPLE_ID}
+    assert gone == {*skb, fields.TUPLE_ID, fields.BEGUN}

@@ -277,7 +277,7 @@ def test_the_tunnels_port_is_the_tunnel_devices() -> None:
 def test_two_label_bits_are_not_the_users() -> None:
     full = Key.CT_LABEL.full_mask
     assert asked((Key.CT_LABEL, 5)) == [Match(fields.LABEL, 5, full)]
-    with pytest.raises(Unsupported, match="two highest bits are the testbed's own"):
+    with pytest.raises(Unsupported, match="four highest bits are the testbed's own"):
         asked((Key.CT_LABEL, 1 << 127))
-    with pytest.raises(Unsupported, match="two highest bits are the testbed's own"):
-        asked((Key.CT_LABEL, 1 << 126, 1 << 126))
+    with pytest.raises(Unsupported, match="four highest bits are the testbed's own"):
+        asked((Key.CT_LABEL, 1 << 124, 1 << 124))

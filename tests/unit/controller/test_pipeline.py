@@ -156,11 +156,58 @@ def test_a_fin_or_rst_begins_no_connection(
     put(packet, fields.TCP_FLAGS, flags)
     put(packet, fields.CONNTRACK_STATE, state)
     put(packet, fields.CONNTRACK_MARK, 7)
+    put(packet, fields.ANSWERED, 1)
     put(packet, fields.ZONE, 5)
     [(_, after)] = table.walk(packet, Table.SW_TRACK).outputs
     assert get(after, fields.CT_STATE) == (0x30 if is_new else state)
     assert get(after, fields.MARK) == (0 if is_new else 7)
     assert get(after, fields.CT_ZONE) == 5
+
+
+@pytest.mark.parametrize(
+    ("flags", "label", "then"),
+    [
+        pytest.param(0x10, {}, 0x30, id="ack-after-syn"),
+        pytest.param(0x11, {}, 0x30, id="fin-after-syn"),
+        pytest.param(0x08, {}, 0x30, id="no-ack-after-syn"),
+        pytest.param(0x14, {}, 0x21, id="rst-after-syn"),
+        pytest.param(0x02, {}, 0x22, id="syn"),
+        pytest.param(0x10, {fields.PICKED_UP: 1}, 0x21, id="picked-up"),
+        pytest.param(0x11, {fields.PICKED_UP: 1}, 0x21, id="picked-up-fin"),
+        pytest.param(0x10, {fields.ANSWERED: 1}, 0x22, id="answered"),
+        pytest.param(0x10, {fields.TOLD: Told.OFFERED}, 0x22, id="told"),
+    ],
+)
+def test_before_an_answer_tcp_is_new_or_invalid(
+    flags: int, label: dict[fields.Field, int], then: int
+) -> None:
+    """Open vSwitch finds it established, but for a SYN."""
+    table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    for field, value in (
+        *((fields.ETH_TYPE, 0x0800), (fields.IP_PROTO, 6), (fields.IP_TTL, 64)),
+        *((fields.TCP_FLAGS, flags), (fields.CONNTRACK_STATE, 0x22)),
+        *label.items(),
+    ):
+        put(packet, field, value)
+    [(_, after)] = table.walk(packet, Table.SW_TRACK).outputs
+    assert get(after, fields.CT_STATE) == then
+
+
+@pytest.mark.parametrize("table_", [Table.SW_TRACK, Table.SW_NAT])
+def test_a_reply_that_is_looked_up_twice_is_one(table_: Table) -> None:
+    """Only another one makes the connection assured."""
+    table = pipeline(MLX5_6_1)
+    packet: Packet = {"in_port": 1}
+    for field, value in (
+        *((fields.ETH_TYPE, 0x0800), (fields.IP_PROTO, 6), (fields.TCP_FLAGS, 0x10)),
+        *((fields.CONNTRACK_STATE, RPL), (fields.TOLD, Told.HALF), (fields.OFFER, 1)),
+    ):
+        put(packet, field, value)
+    assert table.walk(packet, table_).copies
+    put(packet, fields.BEGUN, 1)
+    assert not table.walk(packet, table_).copies
 
 
 @pytest.mark.parametrize("ethertype", [0x0800, 0x86DD])
@@ -178,25 +225,30 @@ def test_an_ip_header_that_is_cut_off_ends_in_ct(ethertype: int) -> None:
 
 OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
 BEGUN, REPLIED = "its first commit", "its first reply, remembered only"
+ANSWER, MIDDLE = "an answer, remembered only", "a commit of no SYN, remembered only"
 EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21
 TOLD, HALF, TOLD_ALL = (
     told << fields.TOLD.start for told in (Told.OFFERED, Told.HALF, Told.CLOSING)
 )
+ANSW, PICKED = (1 << each.start for each in (fields.ANSWERED, fields.PICKED_UP))
 
 
 @pytest.mark.parametrize(
     ("proto", "state", "flags", "label", "offer", "what"),
     [
-        (6, EST, 0x10, 0, 1, OFFERED),
+        (6, EST, 0x10, ANSW, 1, OFFERED),
         (6, RPL, 0x10, 0, 1, OFFERED),
-        (6, EST | SNAT, 0x10, 0, 1, OFFERED),
-        (6, RPL | SNAT, 0x10, 0, 1, SEEN),
-        (6, RPL | DNAT, 0x10, 0, 1, SEEN),
-        (6, EST, 0x10, 0, 0, SEEN),
+        (6, EST | SNAT, 0x10, ANSW, 1, OFFERED),
+        (6, RPL | SNAT, 0x10, 0, 1, ANSWER),
+        (6, RPL | DNAT, 0x10, ANSW, 1, SEEN),
+        (6, EST, 0x10, ANSW, 0, SEEN),
+        (6, EST, 0x10, 0, 1, SEEN),
+        (6, NEW, 0x10, 0, 1, MIDDLE),
         (6, EST, 0x10, TOLD, 1, SEEN),
         (6, NEW, 0x02, 0, 1, SEEN),
-        (6, RPL, 0x12, 0, 1, SEEN),
-        (6, EST, 0x11, 0, 1, SEEN),
+        (6, RPL, 0x12, 0, 1, ANSWER),
+        (6, RPL, 0x12, ANSW, 1, SEEN),
+        (6, EST, 0x11, ANSW, 1, SEEN),
         (6, EST, 0x11, TOLD, 1, CLOSING),
         (6, RPL, 0x04, TOLD, 0, CLOSING),
         (6, EST, 0x11, HALF, 1, CLOSING),
@@ -220,13 +272,14 @@ def test_which_packets_act_ct_is_told_of(
 @pytest.mark.parametrize(
     ("proto", "state", "flags", "label", "what"),
     [
-        (6, EST, 0x10, 0, OFFERED),
+        (6, EST, 0x10, ANSW, OFFERED),
         (6, EST, 0x10, HALF, OFFERED),
+        (6, EST, 0x10, 0, SEEN),
         (6, RPL, 0x10, 0, REPLIED),
         (6, RPL, 0x10, HALF, OFFERED),
         (6, RPL, 0x10, TOLD, SEEN),
         (6, RPL, 0x14, HALF, CLOSING),
-        (6, RPL, 0x12, 0, SEEN),
+        (6, RPL, 0x12, 0, ANSWER),
         (17, NEW, 0, 0, BEGUN),
         (17, NEW, 0, HALF, SEEN),
         (17, RPL, 0, HALF, OFFERED),
@@ -266,9 +319,10 @@ def told_of(
         put(packet, field, value)
     walk = table.walk(packet, Table.SW_TRACK)
     assert walk.tables == [Table.SW_TRACK, Table.SW_POST_CT]
-    assert len(walk.copies) == (what not in (SEEN, REPLIED))
+    assert len(walk.copies) == (what in (OFFERED, CLOSING, BEGUN))
     marks = [each.label for each in table.conntrack.connections.values()]
     told = {OFFERED: [TOLD], CLOSING: [TOLD_ALL], BEGUN: [HALF], REPLIED: [HALF]}
+    told |= {ANSWER: [ANSW], MIDDLE: [PICKED]}
     assert marks == told.get(what, [])
 
 

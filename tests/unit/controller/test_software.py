@@ -97,8 +97,8 @@ def test_what_ct_is_told() -> None:
 
 def test_a_whole_label_leaves_two_bits_alone() -> None:
     [label] = tracks("action ct commit label 01 pipe action drop").sets
-    assert (label.value, label.mask) == (1, (1 << 126) - 1)
-    with pytest.raises(Unsupported, match="two highest bits are the testbed's own"):
+    assert (label.value, label.mask) == (1, (1 << 124) - 1)
+    with pytest.raises(Unsupported, match="four highest bits are the testbed's own"):
         tracks(f"action ct commit label {'ff' * 16} pipe action drop")
 
 

@@ -91,7 +91,7 @@ def test_whatever_the_connection(data: st.DataObject) -> None:
     ct = {
         "zone": data.draw(port),
         "mark": data.draw(st.integers(0, 2**32 - 1)),
-        "label": data.draw(st.integers(0, 2**126 - 1)),
+        "label": data.draw(st.integers(0, 2**124 - 1)),
     }
     state = CtState(data.draw(st.integers(0, 63)))
     found = decode.packet_in(packet_in(original, conntrack.frame(read), state, **ct))

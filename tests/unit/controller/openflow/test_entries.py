@@ -61,7 +61,7 @@ def flow_entries() -> st.SearchStrategy[FlowEntry]:
         st.integers(1, 2**24 - 1),
         PORTS,
         st.integers(0, 2**32 - 1),
-        st.integers(0, 2**126 - 1),
+        st.integers(0, 2**124 - 1),
         tuples(),
     )
 

@@ -1,0 +1,150 @@
+"""What conntrack's answer is taken for, where Open vSwitch and Linux differ.
+
+    ct() --> sw_track --+-- invalid ------------------------> sw_post_ct, without a connection
+                        +-- a FIN or RST of none: new ------> the same
+                        +-- an IP header that is cut off ---> dropped
+                        +-- TCP before an answer:
+                              established in OVS -----------> new, or invalid
+
+Userspace Open vSwitch calls a connection established by the second packet of either
+end.  For Linux one that nobody answered is new, and what follows a SYN invalid.  So
+conntrack's ct_label keeps whether there was an answer (``ANSWERED``), and whether a
+connection was picked up in its middle (``PICKED_UP``).
+Source: nf_conntrack_proto_tcp.c:tcp_conntracks, nf_conntrack_core.c:resolve_normal_ct
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.fields import (
+    ANSWERED,
+    COMMIT,
+    CONNTRACK_STATE,
+    CT_STATE,
+    CT_ZONE,
+    ETH_TYPE,
+    IP_PROTO,
+    IP_TTL,
+    IPV4_DST,
+    IPV4_SRC,
+    IPV6_DST,
+    IPV6_SRC,
+    LABEL,
+    MARK,
+    PICKED_UP,
+    TCP_FLAGS,
+    TOLD,
+    Told,
+    ovs_ct_state,
+)
+from controller.offers import READ_CONNTRACK, TRANSLATE
+from controller.rules import Match, Resubmit, Rule, RuleAction, SetField, Table, Track
+from offload.conntrack import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, CtState
+from offload.profile import Profile
+
+_INVALID = 40
+_UNANSWERED = 25  # below what closes, above what is offered
+_FIRST_ANSWER = 15  # below what is offered: that was answered
+
+_NEW = ovs_ct_state(CtState.TRK | CtState.NEW)
+_EST = ovs_ct_state(CtState.TRK | CtState.EST)
+_RPL = ovs_ct_state(CtState.RPL)
+_INV = ovs_ct_state(CtState.TRK | CtState.INV)
+
+
+def rules(profile: Profile) -> Iterator[Rule]:
+    """Every rule of sw_track that mends what conntrack said."""
+    goes_on = _without_connection(profile)
+    asked = (Match(CONNTRACK_STATE, _INV, _INV),)
+    yield Rule(Table.SW_TRACK, _INVALID, asked, goes_on)
+    for eth_type in (ETH_P_IP, ETH_P_IPV6):
+        tcp = (Match(ETH_TYPE, eth_type), Match(IP_PROTO, IPPROTO_TCP))
+        for flag in (TCP_FIN, TCP_RST):
+            new = Match(CONNTRACK_STATE, _NEW, _NEW)
+            ending = (*tcp, Match(TCP_FLAGS, flag, flag), new)
+            yield Rule(Table.SW_TRACK, _INVALID, ending, goes_on)
+        yield from _remembered(tcp)
+        yield from _unanswered(tcp, goes_on)
+    yield from _NO_IP_AT_ALL
+
+
+def _without_connection(profile: Profile) -> tuple[RuleAction, ...]:
+    """Linux 5.7 goes on without the connection that there is not.
+
+    Source: net/sched/act_ct.c:tcf_ct_act
+    """
+    if profile.invalid_is_tracked:
+        nothing = (SetField(CT_STATE, _INV), SetField(MARK, 0), SetField(LABEL, 0))
+        return (*READ_CONNTRACK, *nothing, Resubmit(Table.SW_POST_CT))
+    untracked = tuple(SetField(each, 0) for each in (CT_STATE, CT_ZONE, MARK, LABEL))
+    return (*untracked, Resubmit(Table.SW_POST_CT))
+
+
+def _remembered(tcp: tuple[Match, ...]) -> Iterator[Rule]:
+    """The first answer, if act_ct is not told of it, and a commit in the middle."""
+    reply = Match(CONNTRACK_STATE, _EST | _RPL, _EST | _RPL)
+    untold = (Match(TOLD, Told.NOTHING), Match(ANSWERED, 0))
+    answer = Track(commit=True, sets=(SetField(ANSWERED, 1),))
+    on = (Resubmit(Table.SW_POST_CT),)
+    yield Rule(
+        Table.SW_TRACK,
+        _FIRST_ANSWER,
+        (*tcp, reply, *untold),
+        (*READ_CONNTRACK, answer, *on),
+    )
+    yield Rule(
+        Table.SW_NAT, _FIRST_ANSWER, (*tcp, reply, *untold), (answer, *TRANSLATE)
+    )
+    middle = (
+        Match(CONNTRACK_STATE, _NEW, _NEW),
+        Match(COMMIT, 1),
+        Match(TCP_FLAGS, 0, TCP_SYN),
+        Match(PICKED_UP, 0),
+    )
+    picked_up = Track(commit=True, sets=(SetField(PICKED_UP, 1),))
+    yield Rule(
+        Table.SW_TRACK,
+        _FIRST_ANSWER,
+        (*tcp, *middle),
+        (*READ_CONNTRACK, picked_up, *on),
+    )
+
+
+def _unanswered(
+    tcp: tuple[Match, ...], invalid: tuple[RuleAction, ...]
+) -> Iterator[Rule]:
+    """What the first end says before it was answered; a SYN is new in OVS as well."""
+    new = (*READ_CONNTRACK, SetField(CT_STATE, _NEW), Resubmit(Table.SW_POST_CT))
+    there = (
+        *(*tcp, Match(CONNTRACK_STATE, _EST, _EST | _RPL)),
+        *(Match(TOLD, Told.NOTHING), Match(ANSWERED, 0)),
+    )
+    for priority, picked_up, flags, goes_on in (
+        (_UNANSWERED + 2, (Match(PICKED_UP, 1),), (), new),
+        (_UNANSWERED + 1, (), (Match(TCP_FLAGS, TCP_RST, TCP_RST),), new),
+        (_UNANSWERED, (), (Match(TCP_FLAGS, TCP_ACK, TCP_ACK),), invalid),
+        (_UNANSWERED - 1, (), (Match(TCP_FLAGS, 0, TCP_SYN),), invalid),
+    ):
+        matches = (*there, *picked_up, *flags)
+        yield Rule(Table.SW_TRACK, priority, matches, goes_on)
+
+
+# A header that is cut off: OVS reads nothing but zeros, and act_ct drops the packet.
+# Source: net/sched/act_ct.c:tcf_ct_skb_network_trim
+_NO_IP_AT_ALL = tuple(
+    Rule(
+        Table.SW_TRACK,
+        _INVALID + 1,
+        (
+            Match(ETH_TYPE, eth_type),
+            *(Match(field, 0) for field in (IP_PROTO, IP_TTL, source, target)),
+        ),
+        (),
+    )
+    for eth_type, source, target in (
+        (ETH_P_IP, IPV4_SRC, IPV4_DST),
+        (ETH_P_IPV6, IPV6_SRC, IPV6_DST),
+    )
+)
