@@ -71,6 +71,16 @@ class Ovs:
         for _ in range(rounds):
             self._look_through(look)
 
+    def forget_flows(self) -> None:
+        """Remove all datapath flows, credited: packets make them anew.
+
+        Where rules change, OVS changes its flows in place, and finds each by a packet
+        of its own: where two overlap (one was made when fewer rules were there) that
+        may be the other one, so that the first stays as older rules made it.
+        Source: OVS 3.1 lib/dpif-netdev.c:flow_put_on_pmd
+        """
+        self.appctl("revalidator/purge")
+
     def _look_through(self, look: Callable[[], None]) -> None:
         """Wait until OVS is at the end of its datapath flows.
 

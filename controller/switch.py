@@ -6,8 +6,8 @@ counted is credited (``_credit``); what comes up meanwhile goes with it.  Rules
 are added at once, unless exact counters are asked for: a packet more in software
 costs more than a wrong credit, which ``counters.py`` mends as well as it can.
 
-    exact counters      what comes up while others wait for their credit waits for
-                        its own, and OVS looks twice, since one look may be under way
+With exact counters what comes up while others wait for their credit waits for its
+own, and datapath flows are made anew where an entry comes or goes.
 """
 
 from __future__ import annotations
@@ -115,28 +115,30 @@ class Switch:
         self.hypervisor.insertion_due(later)
         self.flush_soon()
 
-    def settled(self) -> None:
+    def settled(self, anew: bool = False) -> None:
         """Send the outbox and wait until packets follow it.
 
         After the barrier the rules are there; once OVS has been through its
-        datapath flows, those that were made by older rules are gone.
+        datapath flows, those that were made by older rules are gone: ``anew``,
+        where filters change, for certain (``Ovs.forget_flows``).
         """
-        self._flush_credited()
+        self._flush_credited(always=True)
         if self.datapath is not None:
             self.barrier()
-            self._credit(_SURELY)
+            self._credit(_SURELY, anew)
 
-    def _flush_credited(self, needed: tuple[type[Message], ...] = ()) -> None:
-        """Send what is in the outbox, once what was counted so far has been credited.
+    def _flush_credited(self, always: bool = False) -> None:
+        """Send the outbox, once what was counted so far has been credited, if it matters.
 
-        Only then if any of it is ``needed`` to.  What comes up meanwhile goes with
-        it, or waits for its own turn if counters are to be exact.
+        What comes up meanwhile goes with it, or waits for its own turn if counters
+        are to be exact.
         """
         outbox = self.hypervisor.outbox
         with self._turn:
             count = len(outbox)
-            if not needed or any(isinstance(each, needed) for each in outbox):
-                self._credit(_SURELY if self._exact else 1)
+            matters = any(isinstance(each, self._credited) for each in outbox)
+            if matters or always:
+                self._credit(_SURELY if self._exact else 1, matters and self._exact)
             count = count if self._exact else len(outbox)
             told = outbox[:count]
             del outbox[:count]
@@ -266,7 +268,7 @@ class Switch:
     def _flush_all(self) -> None:
         try:
             while self.hypervisor.outbox and self.datapath is not None:
-                self._flush_credited(self._credited)
+                self._flush_credited()
                 if self.hypervisor.closing:
                     self._credit()
                     self.hypervisor.acknowledge_closing()
@@ -275,18 +277,21 @@ class Switch:
         finally:
             self._flushing = False
 
-    def _credit(self, rounds: int = 1) -> None:
+    def _credit(self, rounds: int = 1, anew: bool = False) -> None:
         """Have the datapath's counters credited to the rules there are now.
 
         A rule put in again as it is changes nothing, but lets OVS look at all
-        its datapath flows at once.
+        its datapath flows at once; ``anew``, it is to make all of them again.
         """
         if self.datapath is None:
             return
         datapath, epoch = self.datapath, self.hypervisor.epoch
         again = messages.encoded(epoch, [AddRule(UNUSED_RULE)])
         try:
-            self.ovs.credit_counters(lambda: datapath.send(again), rounds)
+            if anew:
+                self.ovs.forget_flows()
+            else:
+                self.ovs.credit_counters(lambda: datapath.send(again), rounds)
         except OvsError as error:
             LOG.warning("%s", error)
 

@@ -32,8 +32,11 @@ class Switch(Protocol):
     def appctl(self, command: str, *arguments: str) -> str:
         """What ovs-vswitchd answers to a command."""
 
-    def settled(self) -> None:
-        """Return when the switch has carried out all it was told."""
+    def settled(self, anew: bool = False) -> None:
+        """Return when the switch has carried out all it was told.
+
+        ``anew``: filters changed, and every packet is to meet them as they are now.
+        """
 
     def prepare_zone(self, zone: int) -> None:
         """Give a zone the kernel's conntrack timeouts."""

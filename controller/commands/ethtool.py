@@ -46,5 +46,5 @@ def _set(hypervisor: Hypervisor, switch: Switch, device: str, value: str) -> Ans
         hypervisor.set_offload(value == "on")
     except Unsupported as refused:
         return Answer(1, stderr=f"{refused}\nCannot change {_FEATURE}\n")
-    switch.settled()
+    switch.settled(anew=True)
     return Answer()

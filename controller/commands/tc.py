@@ -51,7 +51,7 @@ class _Session:
         except (KernelError, TcError, Unsupported) as error:
             return refused(error)
         if answer is not None and not isinstance(command, _QUESTIONS):
-            self._switch.settled()
+            self._switch.settled(anew=True)
         return answer
 
     def _parse(self, argv: Sequence[str]) -> tc.Command:
@@ -83,7 +83,7 @@ class _Session:
                     break
         except tc.Refusal as refusal:
             answers.append(Answer(refusal.exit_code, stderr=f"{refusal}\n"))
-        self._switch.settled()
+        self._switch.settled(anew=True)
         return Answer(
             max((answer.code for answer in answers), default=0),
             "".join(answer.stdout for answer in answers),

@@ -1,7 +1,8 @@
 """The testbed held against the real kernel, from the command line (as root).
 
 python -m tests.kernel.conformance run [-n N] [--seed S]   N random programs from number S on;
-                                                           -x stops at the first disagreement
+                                                           -x stops at the first disagreement,
+                                                           --whole does not make them small
 python -m tests.kernel.conformance case CASE.json          a case; what differs (- reads stdin)
 python -m tests.kernel.conformance program SEED            print a random program as a case
 """
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> int:
         with Running(say, keep=not asked.fresh) as executors:
             if asked.verb == "case":
                 return _case(executors, asked.case)
-            return _run(executors, asked.number, asked.seed, asked.x)
+            small = 0 if asked.whole else SHRUNK
+            return _run(executors, asked.number, asked.seed, asked.x, small)
     except (
         *(OracleError, TopologyError, NotPossible, BadJson),
         *(OSError, json.JSONDecodeError),
@@ -64,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-n", "--number", type=int, default=200, help="how many (200)")
     run.add_argument("--seed", type=int, default=0, help="number of the first one (0)")
     run.add_argument("-x", action="store_true", help="stop at the first disagreement")
+    run.add_argument(
+        "--whole", action="store_true", help="keep disagreements as large as they are"
+    )
     case = verbs.add_parser("case", help="a case, and what differs")
     case.add_argument("case", help="a file, or - for standard input")
     one = verbs.add_parser("program", help="print a random program as a case")
@@ -80,7 +85,7 @@ def _case(executors: Executors, name: str) -> int:
     return int(not verdict.agrees)
 
 
-def _run(executors: Executors, number: int, seed: int, stop: bool) -> int:
+def _run(executors: Executors, number: int, seed: int, stop: bool, small: int) -> int:
     report = Report(number)
     progress = Progress(report)
     todo = list(range(seed, seed + number))
@@ -92,8 +97,9 @@ def _run(executors: Executors, number: int, seed: int, stop: bool) -> int:
                     todo.pop(0)
                     report.add(verdict)
                     if not verdict.agrees:
-                        shown = _shown(executors, verdict, len(report.shown) < SHRUNK)
+                        shown = _shown(executors, verdict, len(report.shown) < small)
                         report.shown.append(shown)
+                        say(f"{verdict.case.name} disagrees: {shown[1]}")
                     progress.step()
                     if stop and report.shown:
                         todo.clear()

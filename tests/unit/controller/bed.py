@@ -125,7 +125,7 @@ class FakeSwitch:
         assert command == "dpctl/dump-conntrack", command
         return self.dump
 
-    def settled(self) -> None:
+    def settled(self, anew: bool = False) -> None:
         self.settles += 1
         self.deliver()
 

@@ -119,6 +119,12 @@ def test_a_second_round_is_one_that_began_later(tmp_path: Path) -> None:
     assert looks[1] >= 1
 
 
+def test_flows_are_forgotten(tmp_path: Path) -> None:
+    with vswitchd(tmp_path, lambda _: answer()) as asked:
+        Ovs(str(tmp_path)).forget_flows()
+    assert [each["method"] for each in asked] == ["revalidator/purge"]
+
+
 def test_a_look_that_came_too_early_is_repeated(tmp_path: Path) -> None:
     looks = threading.Semaphore(0)
 

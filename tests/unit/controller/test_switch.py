@@ -104,7 +104,7 @@ def test_a_switch_that_has_much_to_do_is_waited_for(patience_s: float) -> None:
 class Credited(Connected):
     """One at which an entry comes up while counters are credited."""
 
-    def _credit(self, rounds: int = 1) -> None:
+    def _credit(self, rounds: int = 1, anew: bool = False) -> None:
         self.hypervisor.outbox.append(add(3))
 
 
