@@ -180,6 +180,14 @@ def test_ranges_are_tried_as_they_were_added(hv1: OneByOne) -> None:
             "proto 802.1q flower vlan_ethtype 802.1q cvlan_id 5",
             "the switch sees the outer tag only",
         ),
+        (
+            "proto 802.1q flower vlan_ethtype 802.1q cvlan_prio 5",
+            "the switch sees the outer tag only",
+        ),
+        (
+            "proto 802.1q flower vlan_ethtype 802.1q cvlan_ethtype ip",
+            "the switch sees the outer tag only",
+        ),
         ("proto ip flower enc_tos 4", "enc_tos: OpenFlow does not show"),
         ("proto ip flower enc_ttl 4", "enc_ttl: OpenFlow does not show"),
         (

@@ -169,6 +169,8 @@ def test_a_csum_that_linux_would_need_is_asked_for(hv1: OneByOne) -> None:
         ("action pedit ex munge tcp dport set 7", "does not ask for ip_proto tcp"),
         ("action csum ip4h", "csum: the switch mends what a pedit before it changed"),
         ("action skbedit mark 1", "skbedit: nothing on this datapath carries it"),
+        ("action skbedit ptype host", "skbedit: nothing on this datapath carries it"),
+        ("action skbedit queue_mapping 3", "skbedit: nothing on this datapath carries"),
         ("action skbedit priority 1:1", "skbedit: nothing on this datapath carries it"),
         ("enc_tos 4 action drop", "enc_tos: OpenFlow does not show the tunnel's tos"),
         ("enc_ttl 4 action drop", "enc_ttl: OpenFlow does not show the tunnel's ttl"),

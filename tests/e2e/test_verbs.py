@@ -21,6 +21,8 @@ def chain(number: int, rest: str, prio: int = 1) -> str:
     [
         ("action pass", ["stack"]),
         ("action drop", []),
+        ("action ok", ["stack"]),
+        ("action shot", []),
         ("action pipe", ["stack"]),
         ("action trap", []),
         (f"{MIRROR_TO_VM2} pass", ["vm2", "stack"]),
@@ -34,6 +36,9 @@ def chain(number: int, rest: str, prio: int = 1) -> str:
         ("action ct pass", ["stack"]),
         ("action ct drop", []),
         ("action ct clear continue", ["vm1"]),
+        (f"action jump 2 action drop {TO_VM2}", ["vm2"]),
+        (f"{MIRROR_TO_VM2} jump 1 action drop", ["vm2"]),
+        (f"{MIRROR_TO_VM2} jump 3 action drop", ["vm2", "stack"]),
     ],
 )
 def test_what_follows_an_action(hv1: OneByOne, actions: str, places: list[str]) -> None:
