@@ -115,20 +115,25 @@ def _remembered(tcp: tuple[Match, ...]) -> Iterator[Rule]:
 def _unanswered(
     tcp: tuple[Match, ...], invalid: tuple[RuleAction, ...]
 ) -> Iterator[Rule]:
-    """What the first end says before it was answered; a SYN is new in OVS as well."""
+    """What the first end says before it was answered; the invalid is not translated."""
     new = (*READ_CONNTRACK, SetField(CT_STATE, _NEW), Resubmit(Table.SW_POST_CT))
     there = (
         *(*tcp, Match(CONNTRACK_STATE, _EST, _EST | _RPL)),
         *(Match(TOLD, Told.NOTHING), Match(ANSWERED, 0)),
     )
-    for priority, picked_up, flags, goes_on in (
-        (_UNANSWERED + 2, (Match(PICKED_UP, 1),), (), new),
-        (_UNANSWERED + 1, (), (Match(TCP_FLAGS, TCP_RST, TCP_RST),), new),
-        (_UNANSWERED, (), (Match(TCP_FLAGS, TCP_ACK, TCP_ACK),), invalid),
-        (_UNANSWERED - 1, (), (Match(TCP_FLAGS, 0, TCP_SYN),), invalid),
+    for number, asked in enumerate(
+        (
+            Match(TCP_FLAGS, TCP_SYN, TCP_SYN | TCP_ACK),
+            Match(TCP_FLAGS, TCP_RST, TCP_RST),
+            Match(PICKED_UP, 1),
+        )
     ):
-        matches = (*there, *picked_up, *flags)
-        yield Rule(Table.SW_TRACK, priority, matches, goes_on)
+        priority = _UNANSWERED + 1 + number
+        yield Rule(Table.SW_TRACK, priority, (*there, asked), new)
+    here = (*there, Match(PICKED_UP, 0))
+    yield Rule(Table.SW_TRACK, _UNANSWERED, here, invalid)
+    no_rst = (Match(TCP_FLAGS, TCP_ACK, TCP_ACK | TCP_RST),)
+    yield Rule(Table.SW_NAT, _UNANSWERED, (*here, *no_rst), invalid)
 
 
 # A header that is cut off: OVS reads nothing but zeros, and act_ct drops the packet.

@@ -57,6 +57,31 @@ class Cut:
     known: Known
 
 
+def _rst_before_an_answer(packet: Packet, around: Around) -> bool:
+    return bool(packet.flags & RST) and any(
+        each.protocol == TCP
+        and "SEEN_REPLY" not in each.status
+        and (_goes_its_way(packet, each) or each.reply == packet.ends)
+        for each in around.before
+    )
+
+
+def _goes_its_way(packet: Packet, connection: Connection) -> bool:
+    """Tell if it is of the original direction, maybe translated before a second ct."""
+    ends, way = packet.ends, connection.original
+    same_ports = (ends.sport, ends.dport) == (way.sport, way.dport)
+    return same_ports and (ends.src == way.src or ends.dst == way.dst)
+
+
+def _half_a_handshake(packet: Packet, around: Around) -> bool:
+    """No SYN, and an answer: Open vSwitch takes the handshake for done, Linux does not."""
+    return not packet.flags & SYN and any(
+        (each.protocol, each.reply) == (TCP, packet.ends)
+        and each.state in ("SYN_SENT", "SYN_RECV")
+        for each in around.after
+    )
+
+
 def _reused_under_nat(packet: Packet, around: Around) -> bool:
     return packet.flags & (SYN | RST | FIN) == SYN and any(
         _translated(each) and each.state not in ("SYN_SENT", "SYN_RECV")
@@ -87,6 +112,17 @@ def _translated(connection: Connection) -> bool:
 
 
 KNOWN = (
+    Known(
+        "RST before an answer",
+        "the kernel's conntrack deletes the connection, Open vSwitch lets it time out",
+        _rst_before_an_answer,
+    ),
+    Known(
+        "half a handshake",
+        "an answer that is no SYN, while conntrack has not seen the SYN-ACK or its ACK (no filter "
+        "tracked it): to Open vSwitch the connection is established",
+        _half_a_handshake,
+    ),
     Known(
         "drawn port",
         "where two connections would be alike behind NAT the kernel draws a port at random",

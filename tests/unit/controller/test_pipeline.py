@@ -171,7 +171,7 @@ def test_a_fin_or_rst_begins_no_connection(
         pytest.param(0x11, {}, 0x30, id="fin-after-syn"),
         pytest.param(0x08, {}, 0x30, id="no-ack-after-syn"),
         pytest.param(0x14, {}, 0x21, id="rst-after-syn"),
-        pytest.param(0x02, {}, 0x22, id="syn"),
+        pytest.param(0x02, {}, 0x21, id="syn"),
         pytest.param(0x10, {fields.PICKED_UP: 1}, 0x21, id="picked-up"),
         pytest.param(0x11, {fields.PICKED_UP: 1}, 0x21, id="picked-up-fin"),
         pytest.param(0x10, {fields.ANSWERED: 1}, 0x22, id="answered"),
@@ -181,7 +181,7 @@ def test_a_fin_or_rst_begins_no_connection(
 def test_before_an_answer_tcp_is_new_or_invalid(
     flags: int, label: dict[fields.Field, int], then: int
 ) -> None:
-    """Open vSwitch finds it established, but for a SYN."""
+    """Open vSwitch finds it established."""
     table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
     table.load(encode.add_rule(1, AddRule(seen)))
     packet: Packet = {"in_port": 2}
@@ -193,6 +193,22 @@ def test_before_an_answer_tcp_is_new_or_invalid(
         put(packet, field, value)
     [(_, after)] = table.walk(packet, Table.SW_TRACK).outputs
     assert get(after, fields.CT_STATE) == then
+
+
+@pytest.mark.parametrize(("flags", "goes_on"), [(0x10, True), (0x02, False)])
+def test_what_is_invalid_before_an_answer_is_not_translated(
+    flags: int, goes_on: bool
+) -> None:
+    table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    for field, value in (
+        *((fields.ETH_TYPE, 0x0800), (fields.IP_PROTO, 6), (fields.IP_TTL, 64)),
+        *((fields.TCP_FLAGS, flags), (fields.CONNTRACK_STATE, 0x22)),
+    ):
+        put(packet, field, value)
+    walked = table.walk(packet, Table.SW_NAT).tables
+    assert (walked == [Table.SW_NAT, Table.SW_POST_CT]) is goes_on
 
 
 @pytest.mark.parametrize("table_", [Table.SW_TRACK, Table.SW_NAT])
