@@ -23,9 +23,9 @@ from controller.pipeline import port_rule, static_rules, zone_rules
 from controller.rules import (
     AckBoth,
     AddRule,
+    DeleteConnections,
     DeleteRule,
     DeleteStale,
-    DeleteZone,
     Later,
     Message,
     Owner,
@@ -288,9 +288,10 @@ class Hypervisor:
         self.act_ct.connection_gone(zone, original)
         self.entries.delete(zone, original)
 
-    def forget_zone(self, zone: int) -> None:
-        """Delete what is left of a zone's connections from conntrack."""
-        self.outbox.append(DeleteZone(zone))
+    def forget_all(self) -> None:
+        """Delete every connection from conntrack and from the flow tables."""
+        self.act_ct.all_gone()
+        self.outbox.append(DeleteConnections())
 
     def reconcile(
         self, entries: Iterable[FlowEntry], tracked: Iterable[Connection]

@@ -267,10 +267,8 @@ class DeleteConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteZone:
-    """Remove a zone's connections from the switch's conntrack."""
-
-    zone: int
+class DeleteConnections:
+    """Remove all connections from the switch's conntrack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +316,7 @@ Message = Union[
     CountEntry,
     DeleteWatch,
     DeleteConnection,
-    DeleteZone,
+    DeleteConnections,
     OfferAgain,
     AckBoth,
     RestoreConnection,

@@ -172,10 +172,17 @@ class ActCt:
 
     def connection_gone(self, zone: int, original: FlowTuple) -> FlowEntry | None:
         """Remove the entry of a connection that conntrack no longer has."""
+        self._aged.pop((zone, original))
         entry = self.lookup(zone, original)
         if entry is not None:
             self._remove(entry)
         return entry
+
+    def all_gone(self) -> None:
+        """Remove every entry: conntrack has no connection any more."""
+        self._aged.clear()
+        for entry in self:
+            self._remove(entry)
 
     def idle(self, entry_id: int, now_s: float, timeout_s: float) -> FlowEntry | None:
         """Age an entry out: no packet in either direction for ``timeout_s``.

@@ -49,6 +49,11 @@ class AgedConnections:
         """A connection spoke: what is known of it if it had aged."""
         return self._aged.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget them all."""
+        self._aged.clear()
+        self._expiring.clear()
+
     def expired(self, now_s: float) -> Iterator[Key]:
         """Those whose time is up, each once."""
         while self._expiring and self._expiring[0][0] <= now_s:

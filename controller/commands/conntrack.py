@@ -72,10 +72,8 @@ def run(
         text = f"{_HEAD}{bad}\n"
         text += "Try `conntrack -h' or 'conntrack --help' for more information.\n"
         return Answer(2, stderr=text)
-    if command in _FLUSH and options:
-        return Answer(
-            2, stderr=f"{_HEAD}Illegal option `{options[0]}' with this command\n"
-        )
+    if command in _FLUSH:
+        return _flush(hypervisor, switch, options)
     found = [c for c in connections(switch.appctl, wanted.zone) if wanted.takes(c)]
     if command in _COUNT:
         return Answer(stdout=f"{len(found)}\n")
@@ -86,17 +84,22 @@ def run(
         return Answer(stdout="".join(lines), stderr=_summary(len(found), "shown"))
     for connection in found:
         hypervisor.forget(connection.zone, connection.original)
-    if command in _FLUSH:
-        for zone in {connection.zone for connection in found}:
-            hypervisor.forget_zone(zone)
     switch.settled()
-    if command in _FLUSH:
-        return Answer(stderr=_HEAD + "connection tracking table has been emptied.\n")
     code = 0 if found else 1
     return Answer(code, "".join(lines), _summary(len(found), "deleted"))
 
 
 _HEAD = "conntrack v1.4.7 (conntrack-tools): "
+
+
+def _flush(hypervisor: Hypervisor, switch: Switch, options: Sequence[str]) -> Answer:
+    """All at once: nobody asks what each was, or counted."""
+    if options:
+        text = f"{_HEAD}Illegal option `{options[0]}' with this command\n"
+        return Answer(2, stderr=text)
+    hypervisor.forget_all()
+    switch.settled()
+    return Answer(stderr=_HEAD + "connection tracking table has been emptied.\n")
 
 
 def _summary(count: int, done: str) -> str:

@@ -12,7 +12,6 @@ from controller.openflow import encode
 from controller.rules import (
     AckBoth,
     DeleteConnection,
-    DeleteZone,
     OfferAgain,
     RestoreConnection,
     SetField,
@@ -63,9 +62,9 @@ def delete_connection(message: DeleteConnection) -> bytes:
     return flush(original.proto, nested, message.zone)
 
 
-def delete_zone(message: DeleteZone) -> bytes:
-    """NXT_CT_FLUSH of all connections of a zone."""
-    return flush(0, b"", message.zone)
+def delete_all() -> bytes:
+    """NXT_CT_FLUSH of all connections of all zones."""
+    return flush(0, b"", None)
 
 
 def flush(proto: int, original: bytes, zone: int | None) -> bytes:

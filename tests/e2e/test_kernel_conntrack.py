@@ -21,8 +21,8 @@ from controller.conntrack.kernel import KernelConntrack
 from controller.rules import (
     AddRule,
     DeleteConnection,
+    DeleteConnections,
     DeleteEntry,
-    DeleteZone,
     Message,
     WatchEntry,
 )
@@ -148,7 +148,7 @@ def test_delete(
 def test_what_openflow_does(conntrack: KernelConntrack, bed: Bed) -> None:
     """Everything else goes on to the switch, in its order."""
     rest: list[Message] = [AddRule(rule) for rule in bed.hypervisor.filters.rules()]
-    rest += [DeleteZone(ZONE), WatchEntry(1, ZONE, UDP, 30)]
+    rest += [DeleteConnections(), WatchEntry(1, ZONE, UDP, 30)]
     messages = [rest[0], DeleteConnection(ZONE, TCP), *rest[1:]]
     assert conntrack.carry_out(messages) == rest
 

@@ -25,7 +25,7 @@ from controller.rules import (
     AckBoth,
     CountEntry,
     DeleteConnection,
-    DeleteZone,
+    DeleteConnections,
     Later,
     Message,
     OfferAgain,
@@ -182,10 +182,8 @@ class Bed:
                 key = message.zone, message.original
                 self.table.conntrack.connections.pop(key, None)
                 continue
-            if isinstance(message, DeleteZone):
-                of_zone = self.table.conntrack.connections
-                for key in [key for key in of_zone if key[0] == message.zone]:
-                    del of_zone[key]
+            if isinstance(message, DeleteConnections):
+                self.table.conntrack.connections.clear()
                 continue
             if isinstance(message, CountEntry):
                 self._count(message)

@@ -217,6 +217,23 @@ def test_what_aged_is_kept_as_long_as_the_kernel_lets_it(
     assert act_ct.remaining_s(ZONE, original, 300.0) is None
 
 
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_what_was_deleted_after_it_aged_is_not_deleted_later(all_of_them: bool) -> None:
+    """There may be another connection with its addresses and ports by then."""
+    act_ct, conntrack = start()
+    act_ct.idle(offer(act_ct).id, 100.0, 30)
+    live = offer(act_ct, UDP)
+    conntrack.calls.clear()
+    if all_of_them:
+        act_ct.all_gone()
+        assert act_ct.entry(live.id) is None and not len(act_ct)
+    else:
+        act_ct.connection_gone(ZONE, TCP)
+        assert act_ct.entry(live.id) is live
+    act_ct.expire(1e9)
+    assert [call for call in conntrack.calls if call[0] == "delete"] == []
+
+
 def test_in_6_1_conntracks_own_timeout_is_that_of_tcp() -> None:
     act_ct, conntrack = start(profile=MLX5_6_1)
     act_ct.idle(offer(act_ct).id, 100.0, 30)

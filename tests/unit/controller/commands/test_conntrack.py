@@ -143,8 +143,15 @@ def test_nothing_to_delete() -> None:
 
 
 def test_flush() -> None:
-    made = bed(TCP_LINE)
+    made = bed(TCP_TOLD_LINE)
+    made.table.conntrack.track(of_connection(CLOSING), Track(5, commit=True))
+    made.hypervisor.act_ct.get_table(5)
+    made.hypervisor.packet(tracked(CLOSING, zone=5), 0.0)
+    made.deliver()
+    settled = made.switch.settles
     answer = made.run("conntrack -F")
+    assert not made.entries() and not made.table.conntrack.connections
+    assert made.switch.settles > settled
     assert answer == Answer(
         0, "", HEAD + "connection tracking table has been emptied.\n"
     )
