@@ -35,11 +35,15 @@ class OpenFlow:
     """Use as a context manager; ``bridge`` of the daemons in ``directory``."""
 
     def __init__(self, directory: Path, bridge: str = "br-int") -> None:
+        self._path = str(directory / f"{bridge}.mgmt")
         self._xids = itertools.count(1)
+        self._connect()
+
+    def _connect(self) -> None:
         self._read = bytearray()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_PATIENCE_S)
-        self._socket.connect(str(directory / f"{bridge}.mgmt"))
+        self._socket.connect(self._path)
         self._socket.sendall(_HEADER.pack(_VERSION, _HELLO, _HEADER.size, 0))
 
     def __enter__(self) -> Self:
@@ -63,9 +67,13 @@ class OpenFlow:
 
     def rules(self, table: int) -> int:
         """The number of rules in a table, which costs the switch no look at them."""
-        body = self._answer(
-            _MULTIPART_REQUEST, _MULTIPART_REPLY, _MULTIPART.pack(_TABLE_COUNTS, 0)
-        )
+        asked = _MULTIPART.pack(_TABLE_COUNTS, 0)
+        try:
+            body = self._answer(_MULTIPART_REQUEST, _MULTIPART_REPLY, asked)
+        except ConnectionError:  # who asks nothing for long is hung up on
+            self._socket.close()
+            self._connect()
+            body = self._answer(_MULTIPART_REQUEST, _MULTIPART_REPLY, asked)
         counted: dict[int, int] = {
             each[0]: each[1] for each in _TABLE.iter_unpack(body[_MULTIPART.size :])
         }
