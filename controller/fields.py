@@ -118,6 +118,7 @@ GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: ones coun
 FIRST_CHAIN = Field("first_chain", "reg13", 32, counterpart="where tcf_classify began")
 COMMIT = Field("commit", "reg10", 1, 1, 32, "nf_ct_is_confirmed(), after ct()")
 BEGUN = Field("begun", "reg10", 1, 7, 32, "it made its connection nearly assured")
+BINDS = Field("binds", "reg10", 1, 8, 32, "ct() is to bind it to a range of NAT")
 
 REGISTERS = (
     CHAIN_TAG,
@@ -131,6 +132,7 @@ REGISTERS = (
     OFFER,
     COMMIT,
     BEGUN,
+    BINDS,
     CT_ZONE,
     INGRESSES,
     SEGMENT,

@@ -156,8 +156,14 @@ def _ct(ct: Ct, fte_id: int, profile: Profile) -> tuple[RuleAction, ...]:
         SetField(fields.ZONE, ct.zone),
         SetField(fields.OFFER, int(profile.offers_on_commit or not ct.commit)),
         SetField(fields.COMMIT, int(ct.commit)),
+        SetField(fields.BINDS, int(_binds(ct))),
         _track(ct, sets),
     )
+
+
+def _binds(ct: Ct) -> bool:
+    """Does it choose an address or a port for a new connection?"""
+    return ct.nat is not None and ct.nat.kind is not NatKind.RESTORE
 
 
 def _track(ct: Ct, sets: tuple[SetField, ...]) -> Track:

@@ -3,6 +3,7 @@
     ct() --> sw_track --+-- invalid ------------------------> sw_post_ct, without a connection
                         +-- a FIN or RST of none: new ------> the same
                         +-- an IP header that is cut off ---> dropped
+                        +-- NAT had nothing free for it ----> dropped
                         +-- TCP before an answer:
                               established in OVS -----------> new, or invalid
 
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 
 from controller.fields import (
     ANSWERED,
+    BINDS,
     COMMIT,
     CONNTRACK_STATE,
     CT_STATE,
@@ -32,6 +34,8 @@ from controller.fields import (
     IPV6_SRC,
     LABEL,
     MARK,
+    OVS_DNAT,
+    OVS_SNAT,
     PICKED_UP,
     TCP_FLAGS,
     TOLD,
@@ -68,6 +72,7 @@ def rules(profile: Profile) -> Iterator[Rule]:
         yield from _remembered(tcp)
         yield from _unanswered(tcp, goes_on)
     yield from _NO_IP_AT_ALL
+    yield _NOTHING_FREE
 
 
 def _without_connection(profile: Profile) -> tuple[RuleAction, ...]:
@@ -152,4 +157,17 @@ _NO_IP_AT_ALL = tuple(
         (ETH_P_IP, IPV4_SRC, IPV4_DST),
         (ETH_P_IPV6, IPV6_SRC, IPV6_DST),
     )
+)
+
+# Of what NAT's ranges have nothing is free: userspace Open vSwitch lets the packet go on
+# as it came, Linux drops it, since it cannot be confirmed.
+# Source: net/netfilter/nf_conntrack_core.c:__nf_conntrack_confirm
+_NOTHING_FREE = Rule(
+    Table.SW_TRACK,
+    _INVALID + 1,
+    (
+        Match(CONNTRACK_STATE, _NEW, _NEW | OVS_SNAT | OVS_DNAT),
+        Match(BINDS, 1),
+    ),
+    (),
 )

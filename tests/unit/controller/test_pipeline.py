@@ -141,6 +141,28 @@ def test_an_invalid_packet_is_untracked_in_5_7_and_tracked_later(
     assert get(after, fields.CT_ZONE) == (5 if state else 0)
 
 
+@pytest.mark.parametrize(
+    ("binds", "state", "goes_on"),
+    [
+        (1, 0x21, False),
+        (1, 0x21 | fields.OVS_SNAT, True),
+        (1, 0x21 | fields.OVS_DNAT, True),
+        (1, 0x22, True),
+        (0, 0x21, True),
+    ],
+)
+def test_a_packet_that_nat_had_nothing_free_for(
+    binds: int, state: int, goes_on: bool
+) -> None:
+    """Open vSwitch calls it new and leaves it as it is; Linux drops it."""
+    table, seen = pipeline(), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    put(packet, fields.CONNTRACK_STATE, state)
+    put(packet, fields.BINDS, binds)
+    assert bool(table.walk(packet, Table.SW_TRACK).outputs) == goes_on
+
+
 @pytest.mark.parametrize("flags", [0x04, 0x14, 0x11])
 @pytest.mark.parametrize(("state", "is_new"), [(0x21, True), (0x22, False)])
 def test_a_fin_or_rst_begins_no_connection(

@@ -62,6 +62,7 @@ def test_letters_first_filter_asks_conntrack_and_goes_to_chain_2() -> None:
         SetField(fields.ZONE, 0),
         SetField(fields.OFFER, 1),
         SetField(fields.COMMIT, 0),
+        SetField(fields.BINDS, 0),
         Track(0, table=Table.SW_TRACK),
     )
     mine = (Owner.FILTER, filter_.id, True)
