@@ -39,6 +39,7 @@ from controller.rules import (
     Owner,
 )
 from controller.tunnels import Outer
+from offload.conntrack import TCP_RST
 
 LOG = logging.getLogger("ct_offload")
 _TIMEOUT_S = 10.0
@@ -219,8 +220,13 @@ class Switch:
 
     def _copy(self, message: bytes) -> None:
         packet = decode.packet_in(message)
-        if packet is not None:
-            self.hypervisor.packet(packet, time.monotonic())
+        if packet is None:
+            return
+        self.hypervisor.packet(packet, time.monotonic())
+        if packet.tcp_flags & TCP_RST:
+            of = (packet.zone, packet.original)
+            if self.conntrack.is_established(*of):
+                self.hypervisor.entries.offer_again(*of)
 
     def _removed(self, message: bytes) -> None:
         self.hypervisor.removed(decode.removed(message), time.monotonic())

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from controller.hypervisor import Hypervisor
 from controller.rules import Message
+from offload.conntrack import FlowTuple
 
 
 class Doubt(IntEnum):
@@ -42,6 +43,9 @@ class Conntrack(Protocol):
 
         ``quiet``: no copy came since the last time.  Raises OvsError.
         """
+
+    def is_established(self, zone: int, original: FlowTuple) -> bool:
+        """Does a TCP connection go on for all that a RST of it was seen?"""
 
     def was_compared(self, count: int, entries: int) -> None:
         """Its list, with so many connections, and the entries were just compared."""

@@ -8,7 +8,6 @@ Source: include/uapi/linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h, nf_conn
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Iterator
 from struct import Struct
@@ -19,6 +18,7 @@ from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6
 
 NETLINK_NETFILTER = 12
 GROUP_DESTROY = 3  # NFNLGRP_CONNTRACK_DESTROY
+TCP_ESTABLISHED = 3  # TCP_CONNTRACK_ESTABLISHED
 
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET, _DELETE = _SUBSYSTEM, _SUBSYSTEM + 1, _SUBSYSTEM + 2
@@ -37,7 +37,7 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _IP_SRC, _IP_DST = {4: 1, 16: 3}, {4: 2, 16: 4}
 _PROTO_NUM, _SPORT, _DPORT = 1, 2, 3
 _ICMP = {IPPROTO_ICMP: (4, 5, 6), IPPROTO_ICMPV6: (7, 8, 9)}  # id, type, code
-_PROTOINFO_TCP, _FLAGS_ORIGINAL, _FLAGS_REPLY = 1, 4, 5
+_PROTOINFO_TCP, _TCP_STATE, _FLAGS_ORIGINAL, _FLAGS_REPLY = 1, 1, 4, 5
 _BE_LIBERAL = 0x08
 _LABEL_BYTES = 16
 
@@ -55,7 +55,7 @@ def delete(zone: int, original: FlowTuple) -> bytes:
 
 
 def get(zone: int, original: FlowTuple) -> bytes:
-    """Ask for a connection; ``failures`` is empty if it is there."""
+    """Ask for a connection; ``failures`` is empty if it is there, ``tcp_states`` if not."""
     return _about(_GET, zone, original)
 
 
@@ -93,9 +93,13 @@ def destroyed(data: bytes) -> Iterator[Gone]:
             yield Gone(zone, _tuple(attributes[_TUPLE_ORIG]))
 
 
-def is_lost_connection(code: int) -> bool:
-    """Does an error say no more than that the connection is gone?"""
-    return code == errno.ENOENT
+def tcp_states(data: bytes) -> Iterator[int]:
+    """The states of the TCP connections among the kernel's answers."""
+    for kind, body in _messages(data):
+        if kind == _NEW:
+            info = _attributes(body[_FAMILY.size :]).get(_PROTOINFO, b"")
+            tcp = _attributes(info).get(_PROTOINFO_TCP, b"")
+            yield from _attributes(tcp).get(_TCP_STATE, b"")
 
 
 def _about(kind: int, zone: int, original: FlowTuple, change: bytes = b"") -> bytes:

@@ -17,6 +17,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import eventlet
 from eventlet.green import socket
@@ -31,7 +32,7 @@ from controller.rules import (
     OfferAgain,
     WatchEntry,
 )
-from offload.conntrack import Direction
+from offload.conntrack import Direction, FlowTuple
 from offload.flower import IPPROTO_TCP
 
 LOG = logging.getLogger("ct_offload")
@@ -84,6 +85,15 @@ class KernelConntrack:
         missed, self._missed = self._missed, False
         return Doubt.CERTAIN if missed else Doubt.NONE
 
+    def is_established(self, zone: int, original: FlowTuple) -> bool:
+        """A RST beyond what conntrack saw closes nothing.
+
+        Source: nf_conntrack_proto_tcp.c:nf_conntrack_tcp_packet (TCP_CONNTRACK_CLOSE)
+        """
+        self._requests.send(ctnetlink.get(zone, original))
+        answers = (ctnetlink.tcp_states(data) for data in self._received())
+        return ctnetlink.TCP_ESTABLISHED in chain.from_iterable(answers)
+
     def was_compared(self, count: int, entries: int) -> None:
         """Nothing to remember: events go on."""
 
@@ -120,16 +130,17 @@ class KernelConntrack:
         failures: list[int] = []
         for batch in _batches(requests):
             self._requests.send(batch)
-            failures += [code for code in self._answers() if code not in expected]
+            codes = chain.from_iterable(map(ctnetlink.failures, self._received()))
+            failures += [code for code in codes if code not in expected]
         return failures
 
-    def _answers(self) -> Iterator[int]:
+    def _received(self) -> Iterator[bytes]:
+        """What the kernel has answered."""
         while True:
             try:
-                data = self._requests.recv(_READ_BYTES)
+                yield self._requests.recv(_READ_BYTES)
             except BlockingIOError:
                 return
-            yield from ctnetlink.failures(data)
 
 
 def _offer_again(message: OfferAgain) -> bytes:

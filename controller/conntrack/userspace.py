@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from controller.conntrack import Doubt
 from controller.rules import Message
+from offload.conntrack import FlowTuple
 
 
 class UserspaceConntrack:
@@ -37,6 +38,10 @@ class UserspaceConntrack:
         if count - entries < self._others:
             return Doubt.GRAVE
         return Doubt.SLIGHT if quiet and count != self._count else Doubt.NONE
+
+    def is_established(self, zone: int, original: FlowTuple) -> bool:
+        """Any RST closes it, since no sequence number is looked at."""
+        return False
 
     def was_compared(self, count: int, entries: int) -> None:
         """Remember the numbers."""

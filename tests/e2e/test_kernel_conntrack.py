@@ -169,6 +169,20 @@ def test_a_connection_in_the_flow_table_is_liberal(
     assert window_flags(namespace, other) == (0, 0)
 
 
+@pytest.mark.parametrize("original", [TCP, TCP6], ids=str)
+def test_whether_a_connection_goes_on(
+    namespace: Namespace, conntrack: KernelConntrack, original: FlowTuple
+) -> None:
+    assert not conntrack.is_established(ZONE, original)
+    namespace.make(original)
+    assert conntrack.is_established(ZONE, original)
+    assert not conntrack.is_established(8, original)
+    closed = original._replace(sport=1)
+    words = _words(closed)[:-1]
+    namespace.conntrack("-I", *words, "CLOSE", "-t", "300", "-w", str(ZONE))
+    assert not conntrack.is_established(ZONE, closed)
+
+
 LIBERAL = 0x08
 
 

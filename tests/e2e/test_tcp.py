@@ -173,6 +173,24 @@ def test_rst_goes_to_software_and_tears_down(
     meters.expect(there=never if reply else once, back=once if reply else never)
 
 
+@pytest.mark.datapath("kernel", reason="Open vSwitch's conntrack closes by any RST")
+def test_a_rst_beyond_what_conntrack_saw_closes_nothing(
+    net: Testbed, ports: dict[str, Port]
+) -> None:
+    """Hardware had the data before it: conntrack keeps the connection, which is offered again."""
+    tcp = conversation(ports, IPV4)
+    tcp.shake_hands()
+    offloaded(net, 1)
+    for _ in range(3):
+        tcp.say("PA", data=b"only hardware sees this")
+    tcp.say("RA")
+    offloaded(net, 0)
+    tcp.say("PA", data=b"on it goes")
+    offloaded(net, 1)
+    tcp.say("FA")
+    offloaded(net, 0)
+
+
 @families
 def test_data_after_fin_stays_in_software(
     net: Testbed, ports: dict[str, Port], family: Family
