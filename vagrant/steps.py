@@ -19,7 +19,7 @@ _TELL_EVERY_S = 15.0
 _WIDTH = 100
 _SAYS_NOTHING = re.compile(r"make(\[\d+\])?: \*\*\*|$").match
 # What of our own scripts knows better than who ran it, and says so last.
-_REASON = re.compile(r"(setup|vagrant-box): cannot |python -m \w+: ").search
+_REASON = re.compile(r"(setup|vagrant-box): cannot |python -m \w+: |FAIL: ").search
 _GRACE_S = 10.0
 
 

@@ -74,6 +74,10 @@ def test_progress_is_told_now_and_then(
             "testbed: setup: cannot install Ryu: no network",
         ),
         (
+            "  FAIL: UDP in hardware: 40 expected, 37 seen\n43 of 44 checks ok",
+            "FAIL: UDP in hardware: 40 expected, 37 seen",
+        ),
+        (
             "python -m demo: hv1: no such device\nGoodbye",
             "python -m demo: hv1: no such device",
         ),
