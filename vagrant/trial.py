@@ -123,7 +123,7 @@ def _core(trial: Trial, vm: Guest, datapath: str) -> None:
 def _environment(datapath: str) -> list[str]:
     patience = 1 if has_kvm() else _EMULATED_PATIENCE
     chosen = [f"CT_OFFLOAD_DATAPATH={datapath}", f"CT_OFFLOAD_PATIENCE={patience}"]
-    return ["env", "CI=true", *chosen]
+    return ["env", "CI=true", "PYTHONUNBUFFERED=1", *chosen]
 
 
 @contextmanager
