@@ -4,6 +4,7 @@
 #   TESTBED_CPUS      2                      of each VM
 #   TESTBED_MEMORY    2048                   MiB of each VM
 #   TESTBED_DRIVER    kvm or qemu            what the machine has (libvirt only)
+#   TESTBED_CLOCK     real or counted        counted: an emulated processor's clock counts instructions, not ours
 #   TESTBED_FOLDER    the project            what becomes /testbed in the VM
 #
 # The provider is Vagrant's own choice, --provider or VAGRANT_DEFAULT_PROVIDER: libvirt or virtualbox.
@@ -38,7 +39,7 @@ module Testbed
 
   # Say what is wrong with the settings now: later, Vagrant would wrap it in pages of its own.
   def self.check
-    [provider, cpus, memory_mib, driver, folder, box]
+    [provider, cpus, memory_mib, driver, clock, folder, box]
   end
 
   def self.cpus
@@ -54,6 +55,12 @@ module Testbed
 
   def self.driver
     setting("DRIVER", kvm? ? "kvm" : "qemu", /\A(kvm|qemu)\z/, "kvm or qemu")
+  end
+
+  # Counted, the kernel's timers take no larger part of a slow processor than of a fast one, and its timeouts
+  # do not run out between two steps of a test. The guest's date falls behind ours, and it has one CPU's speed.
+  def self.clock
+    setting("CLOCK", "real", /\A(real|counted)\z/, "real or counted")
   end
 
   # A machine may have /dev/kvm and no processor behind it that could run a guest.
@@ -150,6 +157,10 @@ module Testbed
     domain.cpu_mode = "custom"
     domain.cpu_model = EMULATED_CPU
     domain.cpu_fallback = "forbid"
+    return unless clock == "counted"
+
+    domain.qemuargs value: "-icount"
+    domain.qemuargs value: "shift=0,sleep=on"
   end
 end
 

@@ -24,8 +24,8 @@ from vagrant.room import Room
 
 # The kernel's first: it is what the VM is for.
 DATAPATHS = ("kernel", "user")
-CORE = "tests/e2e/core.txt"
-"""A connection from its first packet to its last, and all that conntrack has a part in."""
+CORE = "vagrant/core.txt"
+"""Of tests/e2e, one of each: the cover letter, NAT, aging, teardown, deletion."""
 
 _UP_S = 900.0
 _DEMO_S = 900.0
