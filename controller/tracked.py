@@ -6,6 +6,7 @@
                         +-- NAT had nothing free for it ----> dropped
                         +-- TCP before an answer:
                               established in OVS -----------> new, or invalid
+                        +-- a SYN-ACK of the end that opened > invalid
 
 Userspace Open vSwitch calls a connection established by the second packet of either
 end.  For Linux one that nobody answered is new, and what follows a SYN invalid.  So
@@ -17,6 +18,7 @@ Source: nf_conntrack_proto_tcp.c:tcp_conntracks, nf_conntrack_core.c:resolve_nor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from controller.fields import (
     ANSWERED,
@@ -50,6 +52,7 @@ from offload.profile import Profile
 
 _INVALID = 40
 _UNANSWERED = 25  # below what closes, above what is offered
+_SYN_ACK = 29  # above what is unanswered otherwise
 _FIRST_ANSWER = 15  # below what is offered: that was answered
 
 _NEW = ovs_ct_state(CtState.TRK | CtState.NEW)
@@ -71,6 +74,7 @@ def rules(profile: Profile) -> Iterator[Rule]:
             yield Rule(Table.SW_TRACK, _INVALID, ending, goes_on)
         yield from _remembered(tcp)
         yield from _unanswered(tcp, goes_on)
+        yield from _no_answer(tcp, goes_on)
     yield from _NO_IP_AT_ALL
     yield _NOTHING_FREE
 
@@ -139,6 +143,19 @@ def _unanswered(
     yield Rule(Table.SW_TRACK, _UNANSWERED, here, invalid)
     no_rst = (Match(TCP_FLAGS, TCP_ACK, TCP_ACK | TCP_RST),)
     yield Rule(Table.SW_NAT, _UNANSWERED, (*here, *no_rst), invalid)
+
+
+def _no_answer(
+    tcp: tuple[Match, ...], invalid: tuple[RuleAction, ...]
+) -> Iterator[Rule]:
+    """A SYN-ACK of the end that opened, unless the connection is in the flow table or begins."""
+    syn_ack = Match(TCP_FLAGS, TCP_SYN | TCP_ACK, TCP_SYN | TCP_ACK)
+    here = (*tcp, syn_ack, Match(CONNTRACK_STATE, _EST, _EST | _RPL))
+    unanswered = (Match(TOLD, Told.NOTHING), Match(ANSWERED, 0))
+    for table, when in product(
+        (Table.SW_TRACK, Table.SW_NAT), (unanswered, (Match(TOLD, Told.CLOSING),))
+    ):
+        yield Rule(table, _SYN_ACK, (*here, *when), invalid)
 
 
 # A header that is cut off: OVS reads nothing but zeros, and act_ct drops the packet.

@@ -148,6 +148,25 @@ def test_4_a_lone_segment_is_new(compared: Compared) -> None:
     assert connection.timeout_s in (299, 300)
 
 
+@pytest.mark.parametrize("nat", ["", " nat"])
+def test_4_a_syn_ack_of_the_end_that_opened_is_invalid(
+    compared: Compared, nat: str
+) -> None:
+    """An answer comes from the other end, wherever the connection was picked up."""
+    middle = TALK.out("PA", 1, 1, 10), TALK.out("A", 11, 1)
+    commands = tracking(CLIENT_PORT, f"ct{nat}")
+    outcome = compared.run(pair("syn-ack", commands, *middle, TALK.out("SA", 11, 1)))
+    assert [went(step) for step in outcome.steps] == [[SERVER_PORT]] * 2 + [["stack"]]
+
+
+def test_4_a_syn_ack_of_a_connection_that_closes_is_invalid(compared: Compared) -> None:
+    """Of its first end; it is no longer in the flow table."""
+    close = TALK.out("FA", 1, 1), TALK.back("FA", 1, 2)
+    steps = (*TALK.handshake(), *close, TALK.out("SA", 2, 2))
+    outcome = compared.run(pair("syn-ack-closing", both(), *steps))
+    assert went(outcome.steps[-1]) == ["stack"]
+
+
 @pytest.mark.parametrize(
     ("state", "why"),
     [
@@ -351,6 +370,16 @@ def test_24_a_port_that_clashes_is_changed(compared: Compared) -> None:
     assert second[0] == NAT and second[1] != 1000
 
 
+@pytest.mark.differs("Open vSwitch takes a port of the range by a hash")
+def test_24_a_port_in_the_range_is_kept(compared: Compared) -> None:
+    """The range is for those that are not, or that clash."""
+    nat = f"ct commit nat src addr {NAT} port 1-65535"
+    commands = tracking(CLIENT_PORT, "ct nat", nat)
+    outcome = compared.run(pair("range", commands, TALK.out("S")))
+    assert _ends(outcome.steps[0].left[0].frame) == (NAT, 1000, SERVER, 80)
+
+
+@pytest.mark.differs("Open vSwitch leaves ICMP's ids as they are")
 def test_a_wait_is_as_long_as_it_says(compared: Compared) -> None:
     """An unreplied UDP entry has lost a second after one."""
     case = pair("wait", tracking(CLIENT_PORT), TALK.icmp_out(8), Wait(1.5))

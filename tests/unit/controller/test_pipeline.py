@@ -196,6 +196,11 @@ def test_a_fin_or_rst_begins_no_connection(
         pytest.param(0x02, {}, 0x21, id="syn"),
         pytest.param(0x10, {fields.PICKED_UP: 1}, 0x21, id="picked-up"),
         pytest.param(0x11, {fields.PICKED_UP: 1}, 0x21, id="picked-up-fin"),
+        pytest.param(0x12, {}, 0x30, id="syn-ack"),
+        pytest.param(0x12, {fields.PICKED_UP: 1}, 0x30, id="picked-up-syn-ack"),
+        pytest.param(0x12, {fields.TOLD: Told.CLOSING}, 0x30, id="closing-syn-ack"),
+        pytest.param(0x12, {fields.TOLD: Told.OFFERED}, 0x22, id="told-syn-ack"),
+        pytest.param(0x12, {fields.ANSWERED: 1}, 0x22, id="answered-syn-ack"),
         pytest.param(0x10, {fields.ANSWERED: 1}, 0x22, id="answered"),
         pytest.param(0x10, {fields.TOLD: Told.OFFERED}, 0x22, id="told"),
     ],
@@ -217,9 +222,18 @@ def test_before_an_answer_tcp_is_new_or_invalid(
     assert get(after, fields.CT_STATE) == then
 
 
-@pytest.mark.parametrize(("flags", "goes_on"), [(0x10, True), (0x02, False)])
+@pytest.mark.parametrize(
+    ("flags", "label", "goes_on"),
+    [
+        (0x10, {}, True),
+        (0x02, {}, False),
+        (0x10, {fields.PICKED_UP: 1}, False),
+        (0x12, {fields.PICKED_UP: 1}, True),
+        (0x12, {fields.TOLD: Told.CLOSING}, True),
+    ],
+)
 def test_what_is_invalid_before_an_answer_is_not_translated(
-    flags: int, goes_on: bool
+    flags: int, label: dict[fields.Field, int], goes_on: bool
 ) -> None:
     table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
     table.load(encode.add_rule(1, AddRule(seen)))
@@ -227,6 +241,7 @@ def test_what_is_invalid_before_an_answer_is_not_translated(
     for field, value in (
         *((fields.ETH_TYPE, 0x0800), (fields.IP_PROTO, 6), (fields.IP_TTL, 64)),
         *((fields.TCP_FLAGS, flags), (fields.CONNTRACK_STATE, 0x22)),
+        *label.items(),
     ):
         put(packet, field, value)
     walked = table.walk(packet, Table.SW_NAT).tables
