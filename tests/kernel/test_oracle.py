@@ -5,21 +5,15 @@ from __future__ import annotations
 import pytest
 from scapy.all import ARP, IP, UDP, VXLAN, Dot1Q, Ether
 
-from tests.kernel.cases.case import Case, Command, Neighbour, Port, PortKind, Send
+from tests.kernel.cases.case import Case, Command, Port, Send
 from tests.kernel.frames import CLIENT_MAC, CLIENT_PORT, SERVER_MAC, SERVER_PORT, Talk
 from tests.kernel.oracle.errors import CaseFailed, MachineDied
 from tests.kernel.oracle.session import Oracle
 from tests.kernel.pair import add, both, pair, to
 from tests.kernel.reading import filters_at, went
+from tests.kernel.underlay import REMOTE, TUNNEL, UPLINK
 
 TALK = Talk()
-UPLINK = Port(
-    "ens1f0",
-    mac="02:00:00:00:07:07",
-    address="7.7.7.7/24",
-    neighbours=(Neighbour("7.7.7.8", "02:00:00:00:07:08"),),
-)
-TUNNEL = Port("vxlan0", PortKind.TUNNEL)
 
 
 def test_what_no_filter_takes_goes_to_the_stack(oracle: Oracle) -> None:
@@ -79,19 +73,14 @@ def test_order_over_two_ports(oracle: Oracle) -> None:
 
 def test_over_vxlan(oracle: Oracle) -> None:
     """Out: encapsulated, by the uplink. In: to the tunnel's filters, and the outer to the stack."""
-    key = "tunnel_key set src_ip 7.7.7.7 dst_ip 7.7.7.8 id 98 dst_port 4789 pipe"
     keyed = "enc_key_id 98 enc_src_ip 7.7.7.8"
     commands = (
-        add(CLIENT_PORT, 0, 1, "", key, "mirred egress redirect dev vxlan0"),
+        add(CLIENT_PORT, 0, 1, "", REMOTE.key, "mirred egress redirect dev vxlan0"),
         add("vxlan0", 0, 1, keyed, "tunnel_key unset pipe", to(CLIENT_PORT)),
     )
     there, inner = TALK.out("S"), TALK.back("SA", 0, 1).frame
-    outer = Ether(src="02:00:00:00:07:08", dst=UPLINK.mac) / IP(
-        src="7.7.7.8", dst="7.7.7.7"
-    )
-    back = outer / UDP(sport=40000, dport=4789) / VXLAN(flags=8, vni=98) / Ether(inner)
     ports = (Port(CLIENT_PORT), UPLINK, TUNNEL)
-    case = Case("vxlan", ports, commands, (there, Send("ens1f0", bytes(back))))
+    case = Case("vxlan", ports, commands, (there, REMOTE.sends(inner)))
     outcome = oracle.run(case)
 
     (sent,) = outcome.steps[0].left
