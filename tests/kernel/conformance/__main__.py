@@ -100,6 +100,7 @@ def _run(executors: Executors, number: int, seed: int, stop: bool, small: int) -
                         shown = _shown(executors, verdict, len(report.shown) < small)
                         report.shown.append(shown)
                         say(f"{verdict.case.name} disagrees: {shown[1]}")
+                        say(f"  {shown[0].findings[0]}")
                     progress.step()
                     if stop and report.shown:
                         todo.clear()

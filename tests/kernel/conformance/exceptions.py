@@ -6,13 +6,16 @@ that meets one, a case is not compared further; docs/conformance.md has the same
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.kernel.cases.case import Case, Send
-from tests.kernel.cases.outcome import Connection, Outcome
+from tests.kernel.cases.outcome import Connection, Outcome, Tuple
 from tests.kernel.conformance.packet import (
     FIN,
+    ICMP,
+    ICMPV6,
     RST,
     SYN,
     TCP,
@@ -27,10 +30,11 @@ Applies = Callable[[Packet, "Around"], bool]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The kernel's connections before a step and after it."""
+    """The kernel's connections before a step and after it, and the case's commands."""
 
     before: tuple[Connection, ...]
     after: tuple[Connection, ...]
+    commands: tuple[str, ...] = ()
 
     def of(self, packet: Packet) -> Iterator[Connection]:
         """Return those that the packet belonged to before, in whatever zone."""
@@ -92,9 +96,9 @@ def _reused_under_nat(packet: Packet, around: Around) -> bool:
 def _rst_that_closes_nothing(packet: Packet, around: Around) -> bool:
     if not packet.flags & RST:
         return False
-    keys = {(each.zone, each.original) for each in around.of(packet)}
+    keys = {_key(each) for each in around.of(packet)}
     return any(
-        (each.zone, each.original) in keys and each.state in (None, "ESTABLISHED")
+        _key(each) in keys and each.state in (None, "ESTABLISHED")
         for each in around.after
     )
 
@@ -104,6 +108,29 @@ def _drawn_port(_packet: Packet, around: Around) -> bool:
         each.protocol in (TCP, UDP) and each.original.sport != each.reply.dport
         for each in around.after
     )
+
+
+def _translated_id(_packet: Packet, around: Around) -> bool:
+    return any(
+        each.protocol in (ICMP, ICMPV6) and each.original.sport != each.reply.sport
+        for each in around.after
+    )
+
+
+def _marked_in_hardware(packet: Packet, around: Around) -> bool:
+    """Told apart by its mark or label, and changed by this packet or the one that offloads it."""
+    if not any(re.search(r" ct_(mark|label) ", each) for each in around.commands):
+        return False
+    marks = {_key(each): (each.mark, each.label) for each in around.of(packet)}
+    return any(
+        "OFFLOAD" in each.status
+        and marks.get(_key(each)) not in (None, (each.mark, each.label))
+        for each in around.after
+    )
+
+
+def _key(connection: Connection) -> tuple[int, Tuple]:
+    return connection.zone, connection.original
 
 
 def _translated(connection: Connection) -> bool:
@@ -140,6 +167,17 @@ KNOWN = (
         "went by the fast path); Open vSwitch can check all connections' windows or none's",
         _rst_that_closes_nothing,
     ),
+    Known(
+        "ICMP id under NAT",
+        "what NAT says of ports holds for ICMP's ids in the kernel, Open vSwitch leaves them",
+        _translated_id,
+    ),
+    Known(
+        "mark changed in hardware",
+        "a filter asks for a mark or label that a commit changed when the connection was in the "
+        "flow table: hardware, which the kernel has none of, keeps those of the insertion",
+        _marked_in_hardware,
+    ),
 )
 
 
@@ -149,7 +187,7 @@ def cut(case: Case, kernel: Outcome) -> Cut | None:
     for number, (step, outcome) in enumerate(zip(case.steps, kernel.steps)):
         packet = parse(step.frame) if isinstance(step, Send) else None
         if packet is not None:
-            around = Around(before, outcome.connections)
+            around = Around(before, outcome.connections, case.commands)
             for known in KNOWN:
                 if known.applies(packet, around):
                     return Cut(number, known)

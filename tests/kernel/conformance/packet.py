@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from tests.kernel.cases.outcome import Tuple
-from tests.kernel.conformance.wire_view import ETH_P_IP, ETH_P_IPV6, ETHERNET, untagged
+from tests.kernel.conformance.wire_view import (
+    ETH_P_IP,
+    ETH_P_IPV6,
+    ETHERNET,
+    OUTER,
+    is_vxlan,
+    untagged,
+)
 
 FIN, SYN, RST = 0x01, 0x02, 0x04
-TCP, UDP = 6, 17
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,17 @@ class Packet:
 
 def is_ip(frame: bytes) -> bool:
     """Does it say that it is IP?"""
-    return int.from_bytes(untagged(frame)[12:14], "big") in (ETH_P_IP, ETH_P_IPV6)
+    return int.from_bytes(_plain(frame)[12:14], "big") in (ETH_P_IP, ETH_P_IPV6)
+
+
+def _plain(frame: bytes) -> bytes:
+    """Return what filters see: without a tunnel's headers, and without a tag."""
+    return untagged(frame[OUTER:] if is_vxlan(frame) else frame)
 
 
 def parse(frame: bytes) -> Packet | None:
     """Read an IP packet, or None if it is none."""
-    plain = untagged(frame)
+    plain = _plain(frame)
     ethertype, data = int.from_bytes(plain[12:14], "big"), plain[ETHERNET:]
     if ethertype == ETH_P_IP and len(data) >= 20:
         header = (data[0] & 15) * 4

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from tests.kernel.pair import to
+from tests.kernel.underlay import TUNNEL, Remote
 
 ETHERTYPES = {False: "ip", True: "ipv6"}
 T = TypeVar("T")
 Words = Callable[[Random], str]
+# The testbed refuses it where no tunnel_key set comes before: nothing would be sent.
+INTO_TUNNEL = f"dev {TUNNEL.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Policy:
     zone: int
     v6: bool
     nat: Nat | None
+    remote: Remote | None = None  # at the other end of the port that is the tunnel
 
     def filters(self, random: Random) -> tuple[str, ...]:
         """Return the commands, port by port."""
@@ -86,18 +89,20 @@ class _Port:
         if self.chance(0.5):
             yield self.add(2, 5, "ct_state +trk+rel", *self.out())
         if self.chance(0.3):
-            yield self.add(2, 6, "ct_state +trk+inv", self.pick(("drop", *self.out())))
+            yield self.add(2, 6, "ct_state +trk+inv", *self.pick((DROP, self.out())))
 
     def add(self, chain: int, prio: int, match: str, *actions: str) -> str:
         """Return a command; an action that goes on is followed by the next."""
         protocol = ETHERTYPES[self.policy.v6]
+        match = " ".join((match, *self.from_tunnel()))
         where = f"tc filter add dev {self.port} ingress prio {prio} chain {chain}"
         does = " ".join(f"action {action}" for action in actions)
         return " ".join(f"{where} proto {protocol} flower {match} {does}".split())
 
     def other_protocol(self) -> str:
         where = f"tc filter add dev {self.port} ingress prio 9 chain 0"
-        return f"{where} proto arp flower action {to(self.peer)}"
+        does = " ".join(f"action {action}" for action in self.towards(self.peer))
+        return f"{where} proto arp flower {does}"
 
     def ct(self) -> str:
         words = ["ct", *self.zone(), *(["nat"] if self.policy.nat else [])]
@@ -119,11 +124,34 @@ class _Port:
 
     def out(self) -> tuple[str, ...]:
         """Leave by the peer's port, now and then with a copy to the third."""
+        copy: tuple[str, ...] = ()
         if self.chance(0.1):
-            return (f"mirred egress mirror dev {self.policy.third} pipe", to(self.peer))
-        return (to(self.peer),)
+            copy = self.towards(self.policy.third, "mirror", " pipe")
+        return (*copy, *self.towards(self.peer))
+
+    def towards(
+        self, port: str, verb: str = "redirect", then: str = ""
+    ) -> tuple[str, ...]:
+        """Send it out of a port, with a tunnel's key where that is one."""
+        send = f"mirred egress {verb} dev {port}{then}"
+        if self.policy.remote is None:
+            return (send,)
+        if port == TUNNEL.name:
+            outer = self.pick(("", "", "", "", " nocsum", " ttl 9", " tos 0x10"))
+            return (f"{self.policy.remote.key}{outer} pipe", send)
+        unset = self.port == TUNNEL.name and self.chance(0.7)
+        return ("tunnel_key unset pipe", send) if unset else (send,)
+
+    def from_tunnel(self) -> tuple[str, ...]:
+        """What a filter asks of the outer headers: often all of it, or one thing."""
+        if self.policy.remote is None or self.port != TUNNEL.name:
+            return ()
+        keys = self.policy.remote.keys
+        return self.pick(((), (), keys, keys, (self.pick(keys),)))
 
     def before(self) -> tuple[str, ...]:
+        if self.port == TUNNEL.name and self.chance(0.1):
+            return ("tunnel_key unset pipe", *self.some(BEFORE_CT))
         return self.some(BEFORE_CT)
 
     def middle(self) -> tuple[str, ...]:
@@ -138,10 +166,13 @@ class _Port:
         return " ".join(self.pick(layer)(self.random) for layer in layers)
 
     def wild_actions(self) -> tuple[str, ...]:
-        return tuple(
+        actions = tuple(
             action.replace("PEER", self.peer).replace("THIRD", self.policy.third)
             for action in self.random.choice(WILD_ACTIONS)
         )
+        if self.policy.remote and any(INTO_TUNNEL in action for action in actions):
+            return (f"{self.policy.remote.key} pipe", *actions)
+        return actions
 
     def narrow_established(self) -> str:
         zone = f"ct_zone {self.policy.zone}"
@@ -155,6 +186,7 @@ class _Port:
         return self.random.choice(words)
 
 
+DROP = ("drop",)
 HOP = {
     False: "pedit ex munge ip ttl set 63 pipe action csum ip4h pipe",
     True: "pedit ex munge ip6 hoplimit set 63 pipe",

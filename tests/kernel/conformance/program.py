@@ -1,13 +1,19 @@
-"""Random programs: a seed makes a case, always the same one."""
+"""Random programs: a seed makes a case, always the same one.
+
+Their kinds take turns, so of any N programs a fifth goes through a tunnel.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum, auto
 from random import Random
 
 from tests.kernel.cases.case import Case, Port, Send
 from tests.kernel.conformance.policy import Nat, Policy
 from tests.kernel.conformance.traffic import SCRIPTS, Conversation, End
+from tests.kernel.underlay import REMOTE, TUNNEL, UPLINK, Remote
 
 ENDS = tuple(
     End(f"ens1f0_{number}", f"24:8a:07:a5:28:0{number + 1}", f"10.0.0.{number + 1}", v6)
@@ -18,28 +24,59 @@ SHARED = {False: "192.0.2.1", True: "2001:db8::1"}  # what NAT hides an end behi
 CONVERSATIONS = 4
 
 
+class Kind(Enum):
+    """What a program is about, besides what all are about."""
+
+    PLAIN = auto()
+    PORT = auto()  # NAT of the server's port, too
+    TUNNEL = auto()  # one of the three ends is behind vxlan0
+
+
+KINDS = (Kind.PLAIN, Kind.PLAIN, Kind.PLAIN, Kind.PORT, Kind.TUNNEL)
+
+
 def program(seed: int) -> Case:
     """Return the program of that number."""
     random = Random(seed)
-    first, second, third = random.sample(ENDS, 3)
+    ends = random.sample(ENDS, 3)
+    kind = KINDS[seed % len(KINDS)]
+    remote = REMOTE if kind is Kind.TUNNEL else None
+    if remote:
+        _behind(random, ends, remote)
+    first, second, third = ends
     v6 = random.random() < 0.2
-    nat = _nat(random, second, v6)
+    nat = _nat(random, second, v6, kind)
     zone = random.choice((0, 0, 7, 65535))
-    policy = Policy(first.port, second.port, third.port, zone, v6, nat)
+    policy = Policy(first.port, second.port, third.port, zone, v6, nat, remote)
     commands = policy.filters(random)
     talks = [
         list(_talk(random, number, first, second, policy))
         for number in range(random.randint(1, CONVERSATIONS))
     ]
-    return Case(f"program {seed}", PORTS, commands, tuple(_interleaved(random, talks)))
+    ports = (*PORTS, UPLINK, TUNNEL) if remote else PORTS
+    return Case(f"program {seed}", ports, commands, tuple(_interleaved(random, talks)))
 
 
-def _nat(random: Random, server: End, v6: bool) -> Nat | None:
-    if random.random() < 0.65:
+def _behind(random: Random, ends: list[End], remote: Remote) -> None:
+    """Let one of the ends be behind the tunnel; what it sends may be of another network."""
+    which = random.choice((0, 1, 1, 2))
+    sends = replace(
+        remote,
+        vni=remote.vni if random.random() < 0.9 else remote.vni + 1,
+        checksums=random.random() < 0.8,
+    )
+    ends[which] = replace(ends[which], port=TUNNEL.name, remote=sends)
+
+
+def _nat(random: Random, server: End, v6: bool, kind: Kind) -> Nat | None:
+    if random.random() < 0.65 and kind is not Kind.PORT:
         return None
+    address = server.ip6 if v6 else server.ip
+    if kind is Kind.PORT:
+        return Nat(False, address, random.choice((80, 443)))
     if random.random() < 0.6:
-        return Nat(source=True, address=SHARED[v6])
-    return Nat(source=False, address=server.ip6 if v6 else server.ip)
+        return Nat(True, SHARED[v6])
+    return Nat(False, address)
 
 
 def _talk(
@@ -65,6 +102,9 @@ def _translate(talk: Conversation, nat: Nat) -> None:
         talk.seen = nat.address
     else:
         talk.there = SHARED[talk.v6]
+        talk.there_port = talk.dport
+        if nat.port:
+            talk.dport = nat.port
 
 
 def _interleaved(random: Random, talks: list[list[Send]]) -> Iterator[Send]:

@@ -15,6 +15,7 @@ ETH_P_VLAN = (0x8100, 0x88A8)
 UDP = 17
 VXLAN_PORT = 4789
 ETHERNET = 14
+OUTER = ETHERNET + 20 + 8 + 8  # VXLAN over IPv4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _trimmed(frame: bytes) -> bytes:
 def is_vxlan(frame: bytes) -> bool:
     """Is it UDP over IPv4 to VXLAN's port?"""
     return (
-        len(frame) >= ETHERNET + 20 + 8 + 8 + ETHERNET
+        len(frame) >= OUTER + ETHERNET
         and frame[12:15] == b"\x08\x00\x45"
         and frame[23] == UDP
         and int.from_bytes(frame[36:38], "big") == VXLAN_PORT
