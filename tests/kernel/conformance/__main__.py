@@ -89,6 +89,7 @@ def _run(executors: Executors, number: int, seed: int, stop: bool, small: int) -
     report = Report(number)
     progress = Progress(report)
     todo = list(range(seed, seed + number))
+    again: set[int] = set()
     try:
         while todo:
             cases = (program(each) for each in tuple(todo))
@@ -106,9 +107,14 @@ def _run(executors: Executors, number: int, seed: int, stop: bool, small: int) -
                         todo.clear()
                         break
             except (CaseFailed, MachineDied, NotPossible) as error:
-                say(f"program {todo.pop(0)}: {error}")
-                report.programs += 1
-                report.failed += 1
+                failed = todo.pop(0)
+                say(f"program {failed}: {error}")
+                if failed in again:
+                    report.programs += 1
+                    report.failed += 1
+                else:  # the machine may have been too busy for it
+                    again.add(failed)
+                    todo.append(failed)
     except KeyboardInterrupt:
         say("interrupted")
     progress.end()

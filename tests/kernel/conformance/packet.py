@@ -37,11 +37,6 @@ class Packet:
         return Tuple(self.src, self.dst, self.sport, self.dport)
 
 
-def is_ip(frame: bytes) -> bool:
-    """Does it say that it is IP?"""
-    return int.from_bytes(_plain(frame)[12:14], "big") in (ETH_P_IP, ETH_P_IPV6)
-
-
 def _plain(frame: bytes) -> bytes:
     """Return what filters see: without a tunnel's headers, and without a tag."""
     return untagged(frame[OUTER:] if is_vxlan(frame) else frame)

@@ -47,7 +47,7 @@ class Verdict:
 def judge(case: Case, kernel: Outcome, testbed: Mapping[Mode, Outcome]) -> Verdict:
     """Compare each mode's outcome with the kernel's, as far as they are comparable."""
     end = cut(case, kernel)
-    until, counters = end.step if end else None, counters_are_comparable(case)
+    until, counters = end.step if end else None, counters_are_comparable(case, kernel)
     scope = Scope(until, counters)
     by_text: dict[str, Finding] = {}
     for mode, outcome in testbed.items():
