@@ -121,8 +121,11 @@ class Switch:
 
         After the barrier the rules are there; once OVS has been through its
         datapath flows, those that were made by older rules are gone: ``anew``,
-        where filters change, for certain (``Ovs.forget_flows``).
+        where filters change, for certain (``Ovs.forget_flows``).  A barrier before,
+        since what the switch has to tell may be reason for more.
         """
+        if self.datapath is not None:
+            self.barrier()
         self._flush_credited(always=True)
         if self.datapath is not None:
             self.barrier()
@@ -138,7 +141,7 @@ class Switch:
         with self._turn:
             count = len(outbox)
             matters = any(isinstance(each, self._credited) for each in outbox)
-            if matters or always:
+            if matters or (always and outbox):
                 self._credit(_SURELY if self._exact else 1, matters and self._exact)
             count = count if self._exact else len(outbox)
             told = outbox[:count]

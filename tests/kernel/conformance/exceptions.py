@@ -198,13 +198,13 @@ def counters_are_comparable(case: Case, kernel: Outcome) -> bool:
     """Tell if no packet is lost or made within ct, where the testbed counts once for a filter.
 
     The kernel counts a datagram in pieces as one behind ct, Open vSwitch its pieces; and it counts
-    what ct drops (what is not IP, or NAT has nothing free for) in front of ct only.
+    what ct or csum drops (what is not IP, or NAT has nothing free for) in front of it only.
     """
     packets = (parse(step.frame) for step in case.steps if isinstance(step, Send))
     if any(packet and packet.fragment for packet in packets):
         return False
     return not any(
-        action["kind"] == "ct" and action["stats"]["drops"]
+        action["kind"] in ("ct", "csum") and action["stats"]["drops"]
         for place in kernel.filters
         for shown in place.filters
         for action in shown.get("options", {}).get("actions", ())

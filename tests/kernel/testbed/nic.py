@@ -67,7 +67,9 @@ class Nic:
                 "ovs-ofctl", "-OOpenFlow13", "add-flow", bridge, MARKER_RULE
             )
         # On one processor: what Far.settle promises depends on it.
-        os.sched_setaffinity(self._node.ovs.pid, {min(os.sched_getaffinity(0))})
+        processors = sorted(os.sched_getaffinity(0))
+        turn = [*Mode].index(mode) % len(processors)
+        os.sched_setaffinity(self._node.ovs.pid, {processors[turn]})
         self._far = Far(net[far_of(self._name)], self._node, BRIDGE)
         if mode is Mode.OFF:
             self._must("ethtool", "-K", UPLINK, "hw-tc-offload", "off")
