@@ -25,7 +25,7 @@ import eventlet.semaphore
 from controller import conntrack
 from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
-from controller.openflow import decode, encode, messages
+from controller.openflow import bundle, decode, encode, messages
 from controller.openflow.decode import Counted
 from controller.ovs import Ovs, OvsError
 from controller.pipeline import UNUSED_RULE
@@ -71,7 +71,9 @@ class Switch:
             messages.ERROR: self._failed,
             messages.STATS: self._counted,
             messages.BARRIER: self._answered,
+            messages.BUNDLE: self._carried_out,
         }
+        self._in_bundles = True
         self._zones: set[int] = set()
         self._flushing = False
         self._turn = eventlet.semaphore.Semaphore()
@@ -107,7 +109,8 @@ class Switch:
     def _send(self, told: Sequence[Message]) -> None:
         told = self.conntrack.carry_out(told)
         if told and self.datapath is not None:
-            self.datapath.send(messages.encoded(self.hypervisor.epoch, told))
+            epoch = self.hypervisor.epoch
+            self.datapath.send(messages.encoded(epoch, told, self._in_bundles))
             for message in told:
                 if isinstance(message, Later):
                     eventlet.spawn_after(message.delay_s, self._due, message)
@@ -237,7 +240,18 @@ class Switch:
     def _failed(self, message: bytes) -> None:
         failed = decode.error(message)
         LOG.error("%s: %s", self.hypervisor.config.name, failed)
-        self.hypervisor.failed(failed)
+        if decode.xid(message) != bundle.XID:
+            self.hypervisor.failed(failed)
+        elif self._in_bundles:
+            self._begin_anew_one_by_one()
+
+    def _carried_out(self, message: bytes) -> None:
+        """A bundle was; nobody waits for that."""
+
+    def _begin_anew_one_by_one(self) -> None:
+        """A bundle was refused for one of its rules: tell all again, and see which."""
+        self._in_bundles = False
+        self.datapath.close()
 
     def _counted(self, message: bytes) -> None:
         """A part of the answer to ``counters``, or what an entry counted."""

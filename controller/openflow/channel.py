@@ -1,6 +1,6 @@
 """A switch's connection, between Open vSwitch and Ryu.
 
-    Open vSwitch --> Channel --copies, removals, counters, errors, barriers--> deliver
+    Open vSwitch --> Channel --copies, removals, counters, errors, barriers, bundles--> deliver
                          \\--everything else--> Ryu
 
 Ryu reads a message with two system calls and hands it over by way of a queue and
@@ -20,6 +20,8 @@ from typing import Any
 
 import eventlet
 from ryu.ofproto import ofproto_v1_3 as ofp
+
+from controller.openflow import bundle
 
 _HEADER = Struct("!BBHI")
 _KIND = Struct("!H")  # a multipart message's, behind the header
@@ -116,4 +118,6 @@ def _is_ours(kind: int, message: bytes) -> bool:
     if kind == ofp.OFPT_MULTIPART_REPLY and len(message) >= _HEADER.size + _KIND.size:
         (about,) = _KIND.unpack_from(message, _HEADER.size)
         return bool(about == ofp.OFPMP_FLOW)
+    if kind == ofp.OFPT_EXPERIMENTER:
+        return message[4:8] == bundle.XID.to_bytes(4, "big")
     return kind in _OURS

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
 
 from ryu.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow import conntrack, encode, entries
+from controller.openflow.bundle import bundled
 from controller.rules import (
     AckBoth,
     AddEntry,
@@ -32,6 +34,10 @@ REMOVED = ofp.OFPT_FLOW_REMOVED
 ERROR = ofp.OFPT_ERROR
 STATS = ofp.OFPT_MULTIPART_REPLY
 BARRIER = ofp.OFPT_BARRIER_REPLY
+BUNDLE = ofp.OFPT_EXPERIMENTER
+
+# Few entries' rules are as quick one by one, and each may fail alone.
+_WORTH_A_BUNDLE = 16
 
 
 def _delete_stale(message: DeleteStale) -> bytes:
@@ -61,6 +67,17 @@ _ENCODERS: dict[type, Callable[[int, Any], bytes]] = {
 }
 
 
-def encoded(epoch: int, messages: Iterable[Message]) -> bytes:
-    """Messages as one run of bytes, in their order."""
-    return b"".join(_ENCODERS[type(message)](epoch, message) for message in messages)
+def encoded(epoch: int, messages: Iterable[Message], in_bundles: bool = True) -> bytes:
+    """Messages as one run of bytes, in their order; entries' rules by the bundle, if many."""
+    parts: list[bytes] = []
+    for of_entries, run in groupby(messages, _is_of_entry):
+        packed = [_ENCODERS[type(message)](epoch, message) for message in run]
+        if of_entries and in_bundles and len(packed) >= _WORTH_A_BUNDLE:
+            parts.append(bundled(b"".join(packed)))
+        else:
+            parts += packed
+    return b"".join(parts)
+
+
+def _is_of_entry(message: Message) -> bool:
+    return isinstance(message, (AddEntry, DeleteEntry))

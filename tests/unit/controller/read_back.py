@@ -43,6 +43,8 @@ from ryu.ofproto import ofproto_v1_3 as ofp  # isort: skip
 from ryu.ofproto import ofproto_v1_3_parser as parser  # isort: skip
 
 _PACKET_OUT = Struct("!IIH6x")
+_BUNDLE_CONTROL, _BUNDLE_ADD = (2300).to_bytes(4, "big"), (2301).to_bytes(4, "big")
+_BUNDLE_HEADER_BYTES = 24
 _WIDTHS = {
     field.oxm: field.width
     for field in vars(fields).values()
@@ -64,12 +66,20 @@ class FlowMod:
 
 
 def messages(data: bytes) -> Iterator[bytes]:
-    """The OpenFlow messages in a run of bytes."""
+    """The OpenFlow messages in a run of bytes, out of their bundles."""
+    open_ = False
     while data:
         length = int.from_bytes(data[2:4], "big")
         assert length >= 8, "no OpenFlow message"
-        yield data[:length]
-        data = data[length:]
+        message, data = data[:length], data[length:]
+        if message[1] != ofp.OFPT_EXPERIMENTER:
+            yield message
+        elif message[12:16] == _BUNDLE_ADD:
+            open_ = True
+            yield message[_BUNDLE_HEADER_BYTES:]
+        elif message[12:16] == _BUNDLE_CONTROL:
+            open_ = False
+    assert not open_, "a bundle that is not committed"
 
 
 def flow_mods(data: bytes) -> list[FlowMod]:

@@ -11,7 +11,7 @@ import eventlet
 import pytest
 
 from controller.hypervisor import Config, Hypervisor
-from controller.openflow import encode, messages
+from controller.openflow import bundle, encode, messages
 from controller.rules import AddEntry, DeleteEntry, Message, OfferAgain
 from controller.switch import _FIRST_XID, NotConnected, Switch
 from controller.tunnels import Outer
@@ -162,3 +162,33 @@ def test_a_port_that_sends_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None
     for _ in range(2):
         switch.prepare_tunnel(Outer(ttl=9))
     assert made == [Outer(ttl=9)] and switch.hypervisor.senders == {Outer(ttl=9): 9}
+
+
+def refusal(xid: int) -> bytes:
+    """An error about an entry's flow-mod: the table is full."""
+    quoted = messages.encoded(0, [add(7)])[:64]
+    return struct.pack("!BBHIHH", 4, messages.ERROR, 76, xid, 5, 1) + quoted
+
+
+def test_a_switch_that_refuses_a_bundle_is_told_all_again_rule_by_rule() -> None:
+    """Once: what it refuses then is its own entry's failure."""
+    switch = Connected()
+    closed: list[bool] = []
+    switch.close = lambda: closed.append(True)  # type: ignore[attr-defined]
+    many = [add(number) for number in range(100)]
+    switch._send(many)
+    assert switch.sent == messages.encoded(0, many)
+    switch._received([refusal(bundle.XID), refusal(bundle.XID)])
+    assert closed == [True] and not switch.hypervisor.failures
+    switch.sent = b""
+    switch._send(many)
+    assert switch.sent == messages.encoded(0, many, in_bundles=False)
+    switch._received([refusal(0)])
+    assert switch.hypervisor.failures == {"OpenFlow error 5/1": 1}
+
+
+def test_a_bundle_that_was_carried_out_needs_nothing() -> None:
+    switch = Connected()
+    reply = struct.pack("!BBHI", 4, messages.BUNDLE, 8, bundle.XID)
+    switch._received([reply])
+    assert not switch.sent and not switch.hypervisor.outbox

@@ -10,15 +10,16 @@ import eventlet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.openflow import bundle
 from controller.openflow.channel import Channel
 
 # After controller.openflow, which makes Ryu fit for it.
 from ryu.ofproto import ofproto_v1_3 as ofp  # isort: skip
 
 
-def message(kind: int, body: bytes = b"") -> bytes:
+def message(kind: int, body: bytes = b"", xid: int = 7) -> bytes:
     """An OpenFlow message."""
-    return pack("!BBHI", ofp.OFP_VERSION, kind, 8 + len(body), 7) + body
+    return pack("!BBHI", ofp.OFP_VERSION, kind, 8 + len(body), xid) + body
 
 
 COUNTERS = message(ofp.OFPT_MULTIPART_REPLY, pack("!HHxxxx", ofp.OFPMP_FLOW, 0))
@@ -29,8 +30,14 @@ OURS = [
     message(ofp.OFPT_ERROR, bytes(4)),
     message(ofp.OFPT_BARRIER_REPLY),
     COUNTERS,
+    message(ofp.OFPT_EXPERIMENTER, bytes(16), bundle.XID),
 ]
-RYUS = [message(ofp.OFPT_ECHO_REQUEST), message(ofp.OFPT_PORT_STATUS, bytes(72)), PORTS]
+RYUS = [
+    message(ofp.OFPT_ECHO_REQUEST),
+    message(ofp.OFPT_PORT_STATUS, bytes(72)),
+    message(ofp.OFPT_EXPERIMENTER, bytes(16)),
+    PORTS,
+]
 
 
 class Pieces:
