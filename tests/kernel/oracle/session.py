@@ -14,7 +14,7 @@ from tests.kernel.oracle.build import Built, Say, build
 from tests.kernel.oracle.errors import CaseFailed, MachineDied
 from tests.kernel.oracle.machine import REAL_CLOCK, Clock, Machine
 
-CASE_TIMEOUT_S = 30.0
+CASE_TIMEOUT_S = 60.0  # a case takes half a second, but not beside a whole test run
 GRACE_S = 15.0
 
 
