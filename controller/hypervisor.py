@@ -196,7 +196,10 @@ class Hypervisor:
 
     def packet(self, packet: TrackedPacket, now_s: float) -> None:
         """A copy from sw_track or sw_nat."""
-        if packet.tcp_flags & (TCP_FIN | TCP_RST):
+        if packet.unanswered:
+            self.copies["closing"] += 1
+            self.entries.delete(packet.zone, packet.original)
+        elif packet.tcp_flags & (TCP_FIN | TCP_RST):
             self.copies["closing"] += 1
             entry = self.act_ct.fin_or_rst(packet)
             if entry is not None and packet.tcp_flags & TCP_FIN:

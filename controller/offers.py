@@ -81,6 +81,7 @@ _LAST: dict[Table, tuple[RuleAction, ...]] = {
 
 # Copies are told apart by their rules' cookies, not by what their headers show.
 CLOSING_COPY = 1
+UNANSWERED_COPY = 2
 
 _CLOSING = 30
 _OFFER = 20

@@ -7,6 +7,7 @@
                         +-- TCP before an answer:
                               established in OVS -----------> new, or invalid
                         +-- a SYN-ACK of the end that opened > invalid
+                        +-- a RST before an answer ---------> and a copy: the connection goes
 
 Userspace Open vSwitch calls a connection established by the second packet of either
 end.  For Linux one that nobody answered is new, and what follows a SYN invalid.  So
@@ -44,15 +45,24 @@ from controller.fields import (
     Told,
     ovs_ct_state,
 )
-from controller.offers import READ_CONNTRACK, TRANSLATE
-from controller.rules import Match, Resubmit, Rule, RuleAction, SetField, Table, Track
+from controller.offers import READ_CONNTRACK, TRANSLATE, UNANSWERED_COPY
+from controller.rules import (
+    CopyToController,
+    Match,
+    Resubmit,
+    Rule,
+    RuleAction,
+    SetField,
+    Table,
+    Track,
+)
 from offload.conntrack import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from offload.flower import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, CtState
 from offload.profile import Profile
 
 _INVALID = 40
 _UNANSWERED = 25  # below what closes, above what is offered
-_SYN_ACK = 29  # above what is unanswered otherwise
+_REFUSED, _SYN_ACK = 28, 29  # above what is unanswered otherwise
 _FIRST_ANSWER = 15  # below what is offered: that was answered
 
 _NEW = ovs_ct_state(CtState.TRK | CtState.NEW)
@@ -74,6 +84,7 @@ def rules(profile: Profile) -> Iterator[Rule]:
             yield Rule(Table.SW_TRACK, _INVALID, ending, goes_on)
         yield from _remembered(tcp)
         yield from _unanswered(tcp, goes_on)
+        yield from _refused(tcp)
         yield from _no_answer(tcp, goes_on)
     yield from _NO_IP_AT_ALL
     yield _NOTHING_FREE
@@ -130,19 +141,39 @@ def _unanswered(
         *(*tcp, Match(CONNTRACK_STATE, _EST, _EST | _RPL)),
         *(Match(TOLD, Told.NOTHING), Match(ANSWERED, 0)),
     )
-    for number, asked in enumerate(
-        (
-            Match(TCP_FLAGS, TCP_SYN, TCP_SYN | TCP_ACK),
-            Match(TCP_FLAGS, TCP_RST, TCP_RST),
-            Match(PICKED_UP, 1),
-        )
-    ):
+    syn = Match(TCP_FLAGS, TCP_SYN, TCP_SYN | TCP_ACK)
+    for number, asked in enumerate((syn, Match(PICKED_UP, 1))):
         priority = _UNANSWERED + 1 + number
         yield Rule(Table.SW_TRACK, priority, (*there, asked), new)
     here = (*there, Match(PICKED_UP, 0))
     yield Rule(Table.SW_TRACK, _UNANSWERED, here, invalid)
-    no_rst = (Match(TCP_FLAGS, TCP_ACK, TCP_ACK | TCP_RST),)
-    yield Rule(Table.SW_NAT, _UNANSWERED, (*here, *no_rst), invalid)
+    ack = Match(TCP_FLAGS, TCP_ACK, TCP_ACK)
+    yield Rule(Table.SW_NAT, _UNANSWERED, (*here, ack), invalid)
+
+
+def _refused(tcp: tuple[Match, ...]) -> Iterator[Rule]:
+    """A RST while nobody has answered: Linux forgets the connection at once.
+
+    Open vSwitch keeps it for its timeout, so the controller is told to delete it. The end
+    that opened acknowledges nothing, unless the connection was picked up in its middle.
+    Source: nf_conntrack_proto_tcp.c:nf_conntrack_tcp_packet (nf_ct_kill_acct)
+    """
+    unanswered = (*tcp, Match(TOLD, Told.NOTHING), Match(ANSWERED, 0))
+    original = (*unanswered, Match(CONNTRACK_STATE, _EST, _EST | _RPL))
+    reply = (*unanswered, Match(CONNTRACK_STATE, _EST | _RPL, _EST | _RPL))
+    rst, new = Match(TCP_FLAGS, TCP_RST, TCP_RST), (SetField(CT_STATE, _NEW),)
+    no_ack = Match(TCP_FLAGS, TCP_RST, TCP_RST | TCP_ACK)
+    ack = Match(TCP_FLAGS, TCP_RST | TCP_ACK, TCP_RST | TCP_ACK)
+    tell = (CopyToController(), Resubmit(Table.SW_POST_CT))
+    for matches, state in (
+        ((*original, no_ack), new),
+        ((*original, ack, Match(PICKED_UP, 1)), new),
+        ((*reply, rst), ()),
+    ):
+        told = (*READ_CONNTRACK, *state, *tell)
+        yield Rule(Table.SW_TRACK, _REFUSED, matches, told, owner_id=UNANSWERED_COPY)
+    still_unanswered = (*reply, rst)
+    yield Rule(Table.SW_NAT, _REFUSED, still_unanswered, TRANSLATE)
 
 
 def _no_answer(

@@ -65,6 +65,7 @@ class TrackedPacket:
 
     ``tuple`` is what its own headers read after NAT, ``original`` is the
     connection's original tuple; ``tcp_flags`` is 0 for other protocols.
+    ``unanswered``: it is a RST, and the only answer the connection has had, if it is one.
     """
 
     zone: int
@@ -74,6 +75,7 @@ class TrackedPacket:
     original: FlowTuple
     tuple: FlowTuple
     tcp_flags: int = 0
+    unanswered: bool = False
 
     @property
     def direction(self) -> Direction:

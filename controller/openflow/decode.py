@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ryu.ofproto import ofproto_v1_3 as ofp
 
 from controller.fields import LABEL_BITS, flower_ct_state
-from controller.offers import CLOSING_COPY
+from controller.offers import CLOSING_COPY, UNANSWERED_COPY
 from controller.openflow import encode
 from controller.rules import Owner
 from offload.conntrack import TCP_FIN, FlowTuple, TrackedPacket
@@ -86,7 +86,8 @@ def packet_in(buf: bytes) -> TrackedPacket | None:
     original = _original_tuple(metadata)
     if original is None:
         return None
-    closing = encode.owner_of(of_cookie) == (Owner.PIPELINE, CLOSING_COPY)
+    copy_of = encode.owner_of(of_cookie)
+    closing = copy_of == (Owner.PIPELINE, CLOSING_COPY)
     read, flags = _frame(buf[data_at:], original)
     return TrackedPacket(
         zone=_number(metadata, _CT_ZONE),
@@ -96,6 +97,7 @@ def packet_in(buf: bytes) -> TrackedPacket | None:
         original=original,
         tuple=read,
         tcp_flags=flags | (TCP_FIN if closing else 0),
+        unanswered=copy_of == (Owner.PIPELINE, UNANSWERED_COPY),
     )
 
 

@@ -184,6 +184,35 @@ def test_22_deleted_while_it_is_in_the_flow_table(compared: Compared) -> None:
     assert connection.status == ("CONFIRMED",)
 
 
+SYN = (TALK.out("S"),)
+MIDDLE = (TALK.out("PA", 1, 1, 10),)
+
+
+@pytest.mark.parametrize(
+    ("before", "rst", "goes"),
+    [
+        pytest.param(SYN, TALK.back("RA", 0, 1), True, id="refused"),
+        pytest.param(SYN, TALK.back("R"), True, id="refused without an ACK"),
+        pytest.param(SYN, TALK.out("R", 1), True, id="given up"),
+        pytest.param(SYN, TALK.out("RA", 1, 1), False, id="what was never heard"),
+        pytest.param(
+            *(SYN, TALK.back("RA", 0, 900), False),
+            id="an answer to something else",
+            marks=pytest.mark.differs("Open vSwitch does not look at the number"),
+        ),
+        pytest.param(MIDDLE, TALK.out("RA", 11, 1), True, id="middle"),
+        pytest.param(MIDDLE, TALK.back("R", 1 << 30), True, id="middle refused"),
+    ],
+)
+def test_a_rst_before_an_answer(
+    compared: Compared, before: tuple[Send, ...], rst: Send, goes: bool
+) -> None:
+    """The connection is forgotten at once, and the RST passes; or it is invalid."""
+    outcome = compared.run(pair("rst", both(), *before, rst))
+    assert (outcome.connections == ()) is goes
+    assert went(outcome.steps[-1]) != ["stack"] or not goes
+
+
 def test_25_what_nat_has_no_port_for_is_dropped(compared: Compared) -> None:
     """Two clients, and one port for both."""
     nat = f"ct commit nat src addr {NAT} port 1000"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.kernel.cases.case import Case, Send
-from tests.kernel.cases.outcome import Connection, Outcome, Tuple
+from tests.kernel.cases.outcome import Connection, Outcome, Seen, Tuple
 from tests.kernel.conformance.packet import (
     FIN,
     ICMP,
@@ -23,16 +23,18 @@ from tests.kernel.conformance.packet import (
     Packet,
     parse,
 )
+from tests.kernel.conformance.wire_view import is_vxlan
 
 Applies = Callable[[Packet, "Around"], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The kernel's connections before a step and after it, and the case's commands."""
+    """The kernel's connections before a step and after it, and what went to its stack."""
 
     before: tuple[Connection, ...]
     after: tuple[Connection, ...]
+    stack: tuple[Seen, ...] = ()
     commands: tuple[str, ...] = ()
 
     def of(self, packet: Packet) -> Iterator[Connection]:
@@ -60,20 +62,14 @@ class Cut:
     known: Known
 
 
-def _rst_before_an_answer(packet: Packet, around: Around) -> bool:
-    return bool(packet.flags & RST) and any(
-        each.protocol == TCP
-        and "SEEN_REPLY" not in each.status
-        and (_goes_its_way(packet, each) or each.reply == packet.ends)
+def _answer_to_something_else(packet: Packet, around: Around) -> bool:
+    keys = {
+        _key(each)
         for each in around.before
-    )
-
-
-def _goes_its_way(packet: Packet, connection: Connection) -> bool:
-    """Tell if it is of the original direction, maybe translated before a second ct."""
-    ends, way = packet.ends, connection.original
-    same_ports = (ends.sport, ends.dport) == (way.sport, way.dport)
-    return same_ports and (ends.src == way.src or ends.dst == way.dst)
+        if (each.protocol, each.reply) == (TCP, packet.ends)
+        and "SEEN_REPLY" not in each.status
+    }
+    return bool(packet.flags & RST and keys & {_key(each) for each in around.after})
 
 
 def _half_a_handshake(packet: Packet, around: Around) -> bool:
@@ -109,6 +105,12 @@ def _drawn_port(_packet: Packet, around: Around) -> bool:
     )
 
 
+def _whole_at_the_stack(packet: Packet, around: Around) -> bool:
+    """A datagram whose last piece this is."""
+    arrived = [parse(seen.frame) for seen in around.stack if not is_vxlan(seen.frame)]
+    return packet.fragment and any(each and not each.fragment for each in arrived)
+
+
 def _translated_id(_packet: Packet, around: Around) -> bool:
     return any(
         each.protocol in (ICMP, ICMPV6) and each.original.sport != each.reply.sport
@@ -139,9 +141,10 @@ def _translated(connection: Connection) -> bool:
 
 KNOWN = (
     Known(
-        "RST before an answer",
-        "the kernel's conntrack deletes the connection, Open vSwitch lets it time out",
-        _rst_before_an_answer,
+        "refusal of something else",
+        "a RST as the first answer that does not acknowledge the SYN is invalid in the kernel; "
+        "Open vSwitch looks at no number, so the connection is deleted",
+        _answer_to_something_else,
     ),
     Known(
         "half a handshake",
@@ -167,6 +170,12 @@ KNOWN = (
         _rst_that_closes_nothing,
     ),
     Known(
+        "datagram put together at the stack",
+        "ct puts a datagram's pieces together; what no filter takes goes to the kernel's stack as "
+        "a whole, and to the testbed's in pieces again",
+        _whole_at_the_stack,
+    ),
+    Known(
         "ICMP id under NAT",
         "what NAT says of ports holds for ICMP's ids in the kernel, Open vSwitch leaves them",
         _translated_id,
@@ -186,7 +195,8 @@ def cut(case: Case, kernel: Outcome) -> Cut | None:
     for number, (step, outcome) in enumerate(zip(case.steps, kernel.steps)):
         packet = parse(step.frame) if isinstance(step, Send) else None
         if packet is not None:
-            around = Around(before, outcome.connections, case.commands)
+            after, stack = outcome.connections, outcome.stack
+            around = Around(before, after, stack, case.commands)
             for known in KNOWN:
                 if known.applies(packet, around):
                     return Cut(number, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -244,6 +245,13 @@ def test_copies_are_counted_by_kind(flag: int) -> None:
     bed.hypervisor.packet(tracked(tcp_flags=flag), 0.0)
     assert bed.hypervisor.copies == {"offer": 2, "closing": 1}
     assert not bed.entries()
+
+
+def test_a_connection_that_was_refused_is_deleted() -> None:
+    bed = letter()
+    refused = replace(tracked(tcp_flags=TCP_RST), unanswered=True)
+    bed.hypervisor.packet(refused, 0.0)
+    assert DeleteConnection(0, TCP) in bed.deliver()
 
 
 def test_what_a_gone_rule_had_counted_is_kept() -> None:

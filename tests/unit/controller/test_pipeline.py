@@ -8,7 +8,7 @@ import pytest
 
 from controller import fields
 from controller.fields import Told
-from controller.offers import READ_CONNTRACK, TRANSLATE
+from controller.offers import READ_CONNTRACK, TRANSLATE, UNANSWERED_COPY
 from controller.openflow import encode
 from controller.pipeline import (
     OFPP_LOCAL,
@@ -65,7 +65,11 @@ def test_everything_matched_is_declared() -> None:
 
 def test_a_packet_is_told_of_and_then_remembered() -> None:
     """In this order: what act_ct is told is the state before the mark."""
-    copying = [rule for rule in RULES if CopyToController() in rule.actions]
+    copying = [
+        rule
+        for rule in RULES
+        if CopyToController() in rule.actions and rule.owner_id != UNANSWERED_COPY
+    ]
     assert {rule.table for rule in copying} == {Table.SW_TRACK, Table.SW_NAT}
     for rule in copying:
         *moves, _, commit, on = rule.actions
@@ -192,7 +196,9 @@ def test_a_fin_or_rst_begins_no_connection(
         pytest.param(0x10, {}, 0x30, id="ack-after-syn"),
         pytest.param(0x11, {}, 0x30, id="fin-after-syn"),
         pytest.param(0x08, {}, 0x30, id="no-ack-after-syn"),
-        pytest.param(0x14, {}, 0x21, id="rst-after-syn"),
+        pytest.param(0x04, {}, 0x21, id="rst-after-syn"),
+        pytest.param(0x14, {}, 0x30, id="rst-ack-after-syn"),
+        pytest.param(0x14, {fields.PICKED_UP: 1}, 0x21, id="picked-up-rst-ack"),
         pytest.param(0x02, {}, 0x21, id="syn"),
         pytest.param(0x10, {fields.PICKED_UP: 1}, 0x21, id="picked-up"),
         pytest.param(0x11, {fields.PICKED_UP: 1}, 0x21, id="picked-up-fin"),
@@ -246,6 +252,36 @@ def test_what_is_invalid_before_an_answer_is_not_translated(
         put(packet, field, value)
     walked = table.walk(packet, Table.SW_NAT).tables
     assert (walked == [Table.SW_NAT, Table.SW_POST_CT]) is goes_on
+
+
+@pytest.mark.parametrize(
+    ("flags", "state", "label", "copies"),
+    [
+        (0x04, 0x22, {}, 1),
+        (0x14, 0x22, {}, 0),
+        (0x14, 0x2A, {}, 1),
+        (0x04, 0x2A, {}, 1),
+        (0x14, 0x22, {fields.PICKED_UP: 1}, 1),
+        (0x14, 0x2A, {fields.PICKED_UP: 1}, 1),
+        (0x04, 0x22, {fields.ANSWERED: 1}, 0),
+        (0x04, 0x2A, {fields.ANSWERED: 1}, 0),
+    ],
+)
+def test_a_rst_before_an_answer_is_told_of(
+    flags: int, state: int, label: dict[fields.Field, int], copies: int
+) -> None:
+    """Once, of either end; an ACK of the end that opened is invalid."""
+    table, seen = pipeline(MLX5_6_1), Rule(Table.SW_POST_CT, 9, (), (Output(1),))
+    table.load(encode.add_rule(1, AddRule(seen)))
+    packet: Packet = {"in_port": 2}
+    for field, value in (
+        *((fields.ETH_TYPE, 0x0800), (fields.IP_PROTO, 6), (fields.IP_TTL, 64)),
+        *((fields.TCP_FLAGS, flags), (fields.CONNTRACK_STATE, state)),
+        *label.items(),
+    ):
+        put(packet, field, value)
+    walk = table.walk(packet, Table.SW_TRACK)
+    assert (len(walk.copies), walk.ports) == (copies, [1])
 
 
 @pytest.mark.parametrize("table_", [Table.SW_TRACK, Table.SW_NAT])
