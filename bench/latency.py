@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from bench.bed import Bed, Hardware, bed
 from bench.figure import Figure, Plot, Point, check
 from bench.frames import IPPROTO_UDP, connections, is_ip, udp
-from bench.wire import Port
+from bench.wire import Port, exchange
 
 STEP_S = 0.0002
 _BARRIER_EVERY_S = 0.02
@@ -145,6 +145,7 @@ def _settle(switch: Hardware, load: Load, run: _Run) -> None:
     check(
         len(run.waited_s) == timed, f"{len(run.waited_s)} of {timed} came to hardware"
     )
+    run.answer_again()  # whose copy was dropped is offered by its next packet
     switch.wait_for(count)
 
 
@@ -192,6 +193,10 @@ class _Run:
                 max(min(begins_s, *self._next_s.values(), deadline_s) - now_s, 0)
             )
             self._receive()
+
+    def answer_again(self) -> None:
+        """Another packet of each."""
+        exchange(self.vm2, self.vm1, self._answers, wanted=is_ip)
 
     def _receive(self) -> None:
         for frame in self.vm2.arrived():
