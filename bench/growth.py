@@ -168,6 +168,7 @@ def _make(net: Bed, first: int, count: int) -> None:
         some = min(_AT_A_TIME, first + count - at)
         for op in ("bench_track", "bench_offload"):
             net.ask(op, ends=ends, proto=IPPROTO_TCP, first=at, count=some)
+    net.ask("bench_compare")
 
 
 def _idle(net: Bed, seconds: float) -> float:

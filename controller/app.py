@@ -35,7 +35,7 @@ class Driver(RyuApp):
         entries.make_templates()
         self.switches: dict[str, Switch] = {}
         self._by_dpid: dict[int, Switch] = {}
-        self._lost: dict[Switch, LostConnections] = {}
+        self.lost: dict[Switch, LostConnections] = {}
         self._looking: set[Switch] = set()
 
     def start(self) -> Any:
@@ -92,7 +92,7 @@ class Driver(RyuApp):
     def _look(self, switch: Switch) -> None:
         self._looking.add(switch)
         try:
-            self._lost.setdefault(switch, LostConnections()).look(switch)
+            self.lost.setdefault(switch, LostConnections()).look(switch)
         except OvsError as error:
             LOG.debug("%s", error)
         finally:

@@ -43,7 +43,7 @@ class ControlServer:
     """Listens on ``path``, which only its owner may open."""
 
     def __init__(self, driver: Driver, path: str) -> None:
-        self._driver = driver
+        self.driver = driver
         self._socket = listen(path)
         self.operations: dict[str, Callable[[Request], Reply]] = {
             "attach": self._attach,
@@ -102,7 +102,7 @@ class ControlServer:
             tuple((name, int(size)) for name, size in request.get("card", {}).items()),
             request.get("exact_counters", False),
         )
-        self._driver.attach(config)
+        self.driver.attach(config)
         return {"ok": True}
 
     def _wait_ready(self, request: Request) -> Reply:
@@ -126,14 +126,14 @@ class ControlServer:
         return {**reply, "beside": True} if answer.beside_system else reply
 
     def _status(self, request: Request) -> Reply:
-        return {name: switch.status() for name, switch in self._driver.switches.items()}
+        return {name: switch.status() for name, switch in self.driver.switches.items()}
 
     def switch(self, request: Request) -> Switch:
         """The switch of the hypervisor a request names.  Raises BadRequest."""
         name = request["hypervisor"]
-        if name not in self._driver.switches:
+        if name not in self.driver.switches:
             raise BadRequest(f"no such hypervisor: {name}")
-        return self._driver.switches[name]
+        return self.driver.switches[name]
 
 
 def listen(path: str) -> Any:

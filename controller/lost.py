@@ -50,12 +50,13 @@ class LostConnections:
         self._doubt = max(self._doubt, found)
         at_once = quiet and self._doubt is Doubt.CERTAIN
         if at_once or (self._doubt and self._rested(_RESTS[self._doubt])):
-            self._compare(switch)
+            self.compare(switch)
 
     def _rested(self, times: int) -> bool:
         return time.monotonic() >= self._compared_s + times * self._took_s
 
-    def _compare(self, switch: Switch) -> None:
+    def compare(self, switch: Switch) -> None:
+        """Compare now.  Raises OvsError if the switch does not answer."""
         began_s = time.monotonic()
         self._doubt = Doubt.NONE
         count = switch.compare_connections()

@@ -27,8 +27,9 @@ _HEADER = Struct("!BBHI")
 _KIND = Struct("!H")  # a multipart message's, behind the header
 _READ_BYTES = 64 * 1024
 _WRITE_BYTES = 64 * 1024
-# As many messages as are handled before the rules they lead to are sent.
-_AT_A_TIME = 64
+# As many messages as are handled before the rules they lead to are sent: more where many
+# wait, whose rules then fill a bundle.
+AT_A_TIME = 64, 160
 
 _OURS = frozenset(
     (ofp.OFPT_PACKET_IN, ofp.OFPT_FLOW_REMOVED, ofp.OFPT_ERROR, ofp.OFPT_BARRIER_REPLY)
@@ -92,7 +93,9 @@ class Channel:
         """Hand over what waits; whoever reads, sends or waits for an answer, in between."""
         try:
             while self._waiting and self.deliver is not None:
-                some = min(_AT_A_TIME, len(self._waiting))
+                least, most = AT_A_TIME
+                waiting = len(self._waiting)
+                some = min(max(waiting // 2, least), most, waiting)
                 self.deliver([self._waiting.popleft() for _ in range(some)])
                 eventlet.sleep(0)
         finally:
