@@ -18,6 +18,7 @@ from typing import Any
 from scapy.all import IP, UDP, Ether, Raw
 from scapy.packet import Packet
 
+from tests.e2e.asked import asked
 from tests.e2e.state import Count, filters, settle
 from tests.e2e.wire import Capture, Port, parsed
 from topologies.testbed import Testbed
@@ -61,7 +62,7 @@ class OneByOne:
         for line in lines:
             device, rest = line.split(maxsplit=1)
             words = f"filter add dev {device} ingress {rest}".split()
-            assert self.hypervisor.must("tc", *words) == ""
+            assert asked(self.hypervisor, "tc", *words) == ""
         settle(self.hypervisor)
 
     def through(self, *frames: Packet) -> CameOut:
@@ -93,18 +94,18 @@ class OneByOne:
         for device in _DEVICES:
             for chain in sorted(self._chains(device)):
                 words = f"filter del dev {device} ingress chain {chain}".split()
-                self.hypervisor.must("tc", *words)
+                asked(self.hypervisor, "tc", *words)
         self.offload = offload
         state = "on" if offload else "off"
-        self.hypervisor.must("ethtool", "-K", "ens1f0", "hw-tc-offload", state)
+        asked(self.hypervisor, "ethtool", "-K", "ens1f0", "hw-tc-offload", state)
         self.hypervisor.must("ovs-appctl", "dpctl/flush-conntrack")
-        self.hypervisor.must("tc", *_MARKER_FILTER.split())
+        asked(self.hypervisor, "tc", *_MARKER_FILTER.split())
         settle(self.hypervisor)
 
     def _chains(self, device: str) -> set[int]:
         words = f"-j filter show dev {device} ingress".split()
         return {
-            each["chain"] for each in json.loads(self.hypervisor.must("tc", *words))
+            each["chain"] for each in json.loads(asked(self.hypervisor, "tc", *words))
         }
 
 

@@ -1,7 +1,7 @@
 """What a hypervisor says of itself: filters and counters, connections, tables, status.
 
-Everything is asked the way a user asks: tc, conntrack and ovs-ofctl at the hypervisor,
-but for ``status``, which is the controller's own word for what no tool shows.
+Everything is what a user is told: by tc, conntrack and ovs-ofctl at the hypervisor, but
+for ``status``, which is the controller's own word for what no tool shows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from tests.e2e.asked import asked
 from topologies import control
 from topologies.errors import CommandFailed
 from topologies.testbed import Testbed
@@ -81,9 +82,7 @@ class Filter:
 
 def filters(hypervisor: Any, device: str) -> list[Filter]:
     """All filters of a device, with their counters."""
-    shown = hypervisor.must(
-        "tc", "-s", "-j", "filter", "show", "dev", device, "ingress"
-    )
+    shown = asked(hypervisor, *f"tc -s -j filter show dev {device} ingress".split())
     return [
         _filter(device, entry)
         for entry in json.loads(shown)
@@ -178,7 +177,7 @@ class Connection:
 
 def connections(hypervisor: Any, *options: str) -> list[Connection]:
     """What conntrack lists."""
-    listed = hypervisor.must("conntrack", "-L", *options)
+    listed = asked(hypervisor, "conntrack", "-L", *options)
     return [_connection(line) for line in listed.splitlines()]
 
 
@@ -268,49 +267,30 @@ def put_back(net: Testbed) -> None:
         for device in DEVICES:
             _delete_typed(hypervisor, device)
         if not status(net, name)["hw_tc_offload"]:
-            hypervisor.must("ethtool", "-K", "ens1f0", "hw-tc-offload", "on")
+            asked(hypervisor, "ethtool", "-K", "ens1f0", "hw-tc-offload", "on")
     for name in HYPERVISORS:
         until(partial(_forgotten, net, name), f"{name} without connections")
-        settle(net[name])
 
 
 def _delete_typed(hypervisor: Any, device: str) -> None:
+    shown = asked(hypervisor, *f"tc -j filter show dev {device} ingress".split())
     typed = {
-        (each.chain, each.protocol)
-        for each in filters(hypervisor, device)
-        if each.prio == TYPED_PRIO
+        (each["chain"], each["protocol"])
+        for each in json.loads(shown)
+        if each["pref"] == TYPED_PRIO
     }
     for chain, protocol in sorted(typed):
         words = (
             f"dev {device} ingress prio {TYPED_PRIO} chain {chain} protocol {protocol}"
         )
-        hypervisor.must("tc", "filter", "del", *words.split())
+        asked(hypervisor, "tc", "filter", "del", *words.split())
 
 
 def _forgotten(net: Testbed, name: str) -> bool:
     """Delete what there is, and see whether that was all: a packet may have been on its way."""
-    hypervisor = net[name]
-    for connection in connections(hypervisor):
-        if connection.proto in ("tcp", "udp"):
-            _try(hypervisor, "conntrack", "-D", *_options(connection))
-    # The rest has no entry in a flow table, and ends with everything in the switch's conntrack.
-    hypervisor.must("ovs-appctl", "dpctl/flush-conntrack")
-    return not connections(hypervisor) and not status(net, name)["entries"]
-
-
-def _options(connection: Connection) -> list[str]:
-    src, dst, sport, dport = connection.original
-    words = f"-p {connection.proto} -s {src} -d {dst} --sport {sport} --dport {dport}"
-    return [*words.split(), "-w", str(connection.zone)]
-
-
-def _try(hypervisor: Any, *argv: str) -> None:
-    """Delete what may have gone by itself meanwhile."""
-    try:
-        hypervisor.must(*argv)
-    except CommandFailed as failure:
-        if failure.code != 1:
-            raise
+    asked(net[name], "conntrack", "-F")
+    left = int(asked(net[name], "conntrack", "-C"))
+    return not left and not status(net, name)["entries"]
 
 
 def refused(hypervisor: Any, *argv: str) -> CommandFailed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.e2e.asked import asked
 from tests.e2e.state import settle
 
 ENCAP_TO_HV2 = (
@@ -20,12 +21,12 @@ def add(hypervisor: Any, *lines: str) -> None:
     for line in lines:
         device, rest = line.split(maxsplit=1)
         words = f"filter add dev {device} ingress prio 1 {rest}"
-        assert hypervisor.must("tc", *words.split()) == ""
+        assert asked(hypervisor, "tc", *words.split()) == ""
     settle(hypervisor)
 
 
 def delete(hypervisor: Any, device: str, chain: int) -> None:
     """Remove what was typed in a chain of a device."""
     words = f"filter del dev {device} ingress prio 1 chain {chain}"
-    assert hypervisor.must("tc", *words.split()) == ""
+    assert asked(hypervisor, "tc", *words.split()) == ""
     settle(hypervisor)
