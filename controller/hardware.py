@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from controller import fields
+from controller import fields, refusals
 from controller.filters import (
     DeviceLookup,
     Half,
@@ -33,6 +33,7 @@ from controller.rules import (
 from controller.software import cut_at_ct
 from offload.actions import Action, Control, Verb, as_run
 from offload.cls_api import Filter
+from offload.flower import CtState, Key, KeyMatch
 from offload.profile import DEFAULT, LabelMatch, Profile
 
 HARDWARE = Half(fields.CHAIN_TAG, Table.HW_CHAIN, False)
@@ -59,6 +60,10 @@ def rules(
     profile: Profile = DEFAULT,
 ) -> list[Rule]:
     """The rules of a filter that passed ``check``; ``fte_id`` 0 without ct."""
+    if refusals.hides_connection(filter_, profile) and not _asks_for_trk(filter_):
+        untracked, tracked = (_with_trk(filter_, trk) for trk in (False, True))
+        taken = rules(untracked, port, priority, fte_id, device_of, tag_of, profile)
+        return [*taken, *punt_rules(tracked, port, priority, tag_of)]
     place = Place(HARDWARE, device_of, port, profile)
     packet = PacketSoFar.of(filter_.match)
     matches = _matches(filter_, port, tag_of)
@@ -96,6 +101,24 @@ def punt_rules(
         Rule(Table.HW_CHAIN, priority, matches, punt, Owner.PUNT, filter_.id)
         for matches in _matches(filter_, port, tag_of)
     ]
+
+
+def _asks_for_trk(filter_: Filter) -> bool:
+    state = filter_.match.get(Key.CT_STATE)
+    return state is not None and CtState.TRK in CtState(state.mask)
+
+
+def _with_trk(filter_: Filter, trk: bool) -> Filter:
+    """The filter for packets that are tracked, or are not.
+
+    Source: mlx5 en/tc_ct.c:mlx5_tc_ct_add_no_trk_match
+    """
+    asked = filter_.match
+    state = asked.get(Key.CT_STATE) or KeyMatch(Key.CT_STATE, 0, 0)
+    bit = CtState.TRK.value
+    others = tuple(each for each in asked.keys if each is not state)
+    keys = (*others, KeyMatch(Key.CT_STATE, state.value | bit * trk, state.mask | bit))
+    return replace(filter_, match=replace(asked, keys=keys))
 
 
 def _matches(filter_: Filter, port: int, tag_of: ChainTags) -> list[Matches]:

@@ -61,6 +61,7 @@ def check(filter_: Filter, device_of: DeviceLookup, profile: Profile = DEFAULT) 
     _check_ct(filter_)
     _check_verdict(filter_, device_of)
     _check_rewriting(filter_.match, filter_.actions)
+    _check_tuple(filter_, profile)
 
 
 def _check_keys(filter_: Filter) -> None:
@@ -205,6 +206,49 @@ def _check_munge(munge: Munge, asked: FlowerMatch) -> None:
     if first is not None and munge.offset >= first:
         if proto not in _REWRITABLE_PROTOCOLS:
             raise Unsupported("can't offload re-write of non TCP/UDP")
+
+
+_TUPLE = {
+    Header.IP4: "ipv4 address",
+    Header.IP6: "ipv6 address",
+    Header.TCP: "transport header ports",
+    Header.UDP: "transport header ports",
+}
+
+
+def rewrites_tuple(actions: tuple[Action, ...]) -> str:
+    """What of a packet's addresses and ports actions write, in mlx5's words; "" if nothing."""
+    for action in actions:
+        for munge in action.munges if isinstance(action, Pedit) else ():
+            if munge.offset >= _ADDRESSES_FROM.get(munge.header, 0):
+                if munge.header in _TUPLE:
+                    return _TUPLE[munge.header]
+    return ""
+
+
+def hides_connection(filter_: Filter, profile: Profile) -> bool:
+    """Would a miss behind this filter not find the connection of its packet again?"""
+    clears = any(isinstance(each, Ct) and each.clear for each in filter_.actions)
+    rewritten = rewrites_tuple(filter_.actions)
+    return profile.restores_by_tuple and bool(rewritten) and not clears
+
+
+def _check_tuple(filter_: Filter, profile: Profile) -> None:
+    """Addresses and ports are what conntrack knows a packet by, and hardware does ct first.
+
+    Of what a filter asks, +trk alone is refused: as in the kernel, which looks no closer.
+    Model: for 5.7 ``ct clear`` is a ct like any other; here it is none for both.
+    Source: mlx5 en_tc.c:is_action_keys_supported, modify_tuple_supported
+    """
+    rewritten = rewrites_tuple(filter_.actions)
+    if rewritten and any(isinstance(a, Ct) and not a.clear for a in filter_.actions):
+        raise Unsupported(f"can't offload re-write of {rewritten} with action ct")
+    state = filter_.match.get(Key.CT_STATE)
+    only_tracked = state is not None and state.value == CtState.TRK.value
+    if only_tracked and hides_connection(filter_, profile):
+        raise Unsupported(
+            "can't offload tuple modification with ct matches and no ct(clear) action"
+        )
 
 
 def _check_vlan_rewriting(asked: FlowerMatch, action: VlanModify) -> None:

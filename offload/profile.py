@@ -48,7 +48,8 @@ class Profile:
 
     Driver: ``matchable`` bits of ct_state, those it matches when clear only
     (``only_clear``), and what it says of others; ``zone_shortcut``: a packet that
-    was tracked in this zone passes the ct table by.
+    was tracked in this zone passes the ct table by; ``restores_by_tuple``: a miss is
+    restored by the packet's tuple, which no filter may change in between.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Profile:
     unmatchable: str
     labels: LabelMatch
     zone_shortcut: bool
+    restores_by_tuple: bool
     limits: Limits
 
 
@@ -86,6 +88,7 @@ MLX5_5_7 = Profile(
     unmatchable="only ct_state trk, est and new are supported for offload",
     labels=LabelMatch.LOW_32_BITS,
     zone_shortcut=False,
+    restores_by_tuple=False,
     limits=Limits(
         ct_rules=2**22,
         chains=0xFFFF,
@@ -114,6 +117,7 @@ MLX5_6_1 = Profile(
     unmatchable="",
     labels=LabelMatch.MAPPED,
     zone_shortcut=True,
+    restores_by_tuple=True,
     limits=Limits(
         ct_rules=2**22,
         chains=0xFFFF,

@@ -228,3 +228,22 @@ def test_a_mapped_label_is_matched_as_a_whole(
     filter_ = flower(f"ct_label 05/ff {REDIRECT}")
     [rule] = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__, profile)
     assert rule.matches[-1] == Match(fields.LABEL, 5, mask)
+
+
+def test_what_a_tuple_is_written_of_is_untracked_in_the_later_one() -> None:
+    """A tracked packet goes on in software, where its connection is not lost."""
+    dnat = (
+        "action pedit ex munge ip dst set 10.9.9.9 pipe action csum ip4h and tcp pipe"
+    )
+    filter_ = flower(f"ip_proto tcp ct_state -est {dnat} {REDIRECT}")
+    made = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__, MLX5_6_1)
+    state = {rule.owner: _ct_state(rule) for rule in made}
+    assert state == {Owner.FILTER: (0, 0x22), Owner.PUNT: (0x20, 0x22)}
+    assert len(made) == 2
+    [as_asked] = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__)
+    assert _ct_state(as_asked) == (0, 0x2)
+
+
+def _ct_state(rule: Rule) -> tuple[int, int | None]:
+    [asked] = [match for match in rule.matches if match.field is fields.CT_STATE]
+    return asked.value, asked.mask

@@ -14,6 +14,7 @@ from offload.actions import (
     Checksums,
     Control,
     Csum,
+    Ct,
     Gact,
     Header,
     Mirred,
@@ -31,13 +32,16 @@ from offload.errors import Unsupported
 from offload.flower import (
     ETH_P_8021Q,
     ETH_P_IP,
+    ETH_P_IPV6,
     IPPROTO_SCTP,
     IPPROTO_TCP,
+    CtState,
     Key,
     KeyMatch,
     Match,
     PortRange,
 )
+from offload.profile import DEFAULT, PROFILES, Profile
 from tests.unit.controller.made import device_of
 
 HV2 = IPv4Address("7.7.7.8")
@@ -55,9 +59,9 @@ def pedit(*munges: Munge, extended: bool = True) -> Pedit:
     return Pedit(munges, extended, PIPE)
 
 
-def check(match: Match, *actions: Action) -> None:
+def check(match: Match, *actions: Action, profile: Profile = DEFAULT) -> None:
     filter_ = Filter(1, "ens1f0_0", 0, 1, 1, match, actions)
-    refusals.check(filter_, device_of)
+    refusals.check(filter_, device_of, profile)
 
 
 def ip(*keys: KeyMatch) -> Match:
@@ -146,3 +150,63 @@ def test_refused(match: Match, actions: list[Action], reason: str) -> None:
 )
 def test_taken(match: Match, actions: list[Action]) -> None:
     check(match, *actions)
+
+
+MAC = Munge(Header.ETH, 0, 1, 0)
+IP6_DST = Munge(Header.IP6, 24, 1, 0)
+DPORT = Munge(Header.TCP, 0, 1, 0xFFFF0000)
+
+
+def state(value: CtState, mask: CtState) -> KeyMatch:
+    return KeyMatch(Key.CT_STATE, value.value, mask.value)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize(
+    ("protocol", "munges", "what"),
+    [
+        (ETH_P_IP, [IP_TTL, MAC, IP_SRC], "ipv4 address"),
+        (ETH_P_IPV6, [IP6_DST], "ipv6 address"),
+        (ETH_P_IP, [MAC, DPORT], "transport header ports"),
+        (ETH_P_IP, [MAC, IP_TTL], ""),
+    ],
+)
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_tuple_is_not_written_beside_ct(
+    profile: Profile, protocol: int, munges: list[Munge], what: str, clear: bool
+) -> None:
+    """Before the lookup or behind it; ct clear asks for no connection."""
+    match = Match(protocol, (TCP,))
+    ct = Ct(clear=clear)
+    for actions in ((pedit(*munges), ct, OUT), (ct, pedit(*munges), OUT)):
+        if clear or not what:
+            check(match, *actions, profile=profile)
+            continue
+        with pytest.raises(Unsupported) as refused:
+            check(match, *actions, profile=profile)
+        assert str(refused.value) == f"can't offload re-write of {what} with action ct"
+
+
+TRK, EST = CtState.TRK, CtState.EST
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize(
+    ("asked", "refused_later"),
+    [
+        (state(TRK, TRK), True),
+        (state(TRK, TRK | EST), True),
+        (state(TRK | EST, TRK | EST), False),
+        (state(CtState(0), TRK), False),
+    ],
+)
+def test_the_tuple_of_what_is_tracked(
+    profile: Profile, asked: KeyMatch, refused_later: bool
+) -> None:
+    """A later generation restores by it; the kernel's test for that is as narrow as this."""
+    if not (refused_later and profile.restores_by_tuple):
+        check(ip(TCP, asked), pedit(IP_SRC), OUT, profile=profile)
+        return
+    with pytest.raises(Unsupported, match=r"with ct matches and no ct\(clear\) action"):
+        check(ip(TCP, asked), pedit(IP_SRC), OUT, profile=profile)
+    check(ip(TCP, asked), Ct(clear=True), pedit(IP_SRC), OUT, profile=profile)
