@@ -123,10 +123,11 @@ def one_by_one(net: Testbed) -> Iterator[OneByOne]:
 
 def udp(sport: int = 1000, dport: int = 2000, **ip: Any) -> Packet:
     """A datagram from vm1 to nobody's MAC, so that no kernel answers it."""
-    return _ether() / IP(src="10.0.0.1", dst="10.0.0.2", **ip) / _udp(sport, dport)
+    return ether() / IP(src="10.0.0.1", dst="10.0.0.2", **ip) / _udp(sport, dport)
 
 
-def _ether() -> Packet:
+def ether() -> Packet:
+    """From vm1 to nobody, so that no kernel answers."""
     return Ether(src=SENDER, dst=NOBODY)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.one_by_one import OneByOne, udp
+from tests.e2e.one_by_one import SENDER, OneByOne, udp
 from tests.e2e.state import filters
 
 IP = "prio 1 proto ip flower"
+TO_VM1 = "action mirred egress redirect dev ens1f0_0"
 TO_VM2 = "action mirred egress redirect dev ens1f0_1"
 MIRROR_TO_VM2 = "action mirred egress mirror dev ens1f0_1"
 
@@ -48,6 +49,58 @@ def test_what_follows_an_action(hv1: OneByOne, actions: str, places: list[str]) 
         chain(0, "action mirred egress redirect dev ens1f0_0", prio=2),
     )
     assert hv1.through(udp()).places == places
+
+
+TUNNEL = "tunnel_key set src_ip 7.7.7.7 dst_ip 7.7.7.8 id 98 dst_port 4789"
+MUNGE = "pedit ex munge eth dst set 02:00:00:00:00:01"
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        "gact",
+        "ct",
+        "ct commit zone 3",
+        "ct clear",
+        TUNNEL,
+        "tunnel_key unset",
+        MUNGE,
+        f"{MUNGE} pipe action csum ip4h",
+        "vlan push id 5",
+        "vlan modify id 5",
+        "vlan pop",
+        "mirred egress mirror dev ens1f0_1",
+    ],
+)
+def test_every_verb_of_every_action(hv1: OneByOne, actions: str) -> None:
+    """Each filter has another verb, and behind it a redirect to vm2 that only pipe reaches.
+
+    What continues or is classified again as another protocol goes back to vm1; a packet
+    that goes in circles is dropped.
+    """
+    jump = f"jump {actions.count(' action ') + 2} action drop"
+    again = "vm1" if "push" in actions else ""
+    came_out = {
+        "pass": "stack",
+        "ok": "stack",
+        "drop": "",
+        "shot": "",
+        "trap": "",
+        "pipe": "vm2",
+        "continue": "vm1",
+        "goto chain 5": "stack",
+        "reclassify": again,
+        jump: "vm2",
+    }
+    also = {"vm2"} if "mirror" in actions else set()
+    for port, verb in enumerate(came_out):
+        key = f"ip_proto udp dst_port {port + 1}"
+        hv1.add(chain(0, f"{key} action {actions} {verb} {TO_VM2}"))
+    hv1.add(f"ens1f0_0 prio 2 proto all flower src_mac {SENDER} {TO_VM1}")
+    hv1.add("ens1f0_0 chain 5 prio 1 proto all flower action pass")
+    for port, (verb, place) in enumerate(came_out.items()):
+        out = hv1.through(udp(dport=port + 1))
+        assert set(out.places) == also | {place} - {""}, verb
 
 
 def test_continue_goes_on_behind_its_prio_past_what_does_not_match(
