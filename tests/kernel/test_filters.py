@@ -48,7 +48,11 @@ def client(rest: str) -> str:
         ("action pipe", ["stack"]),
         ("action trap", []),
         (f"action {MIRROR} trap", [SERVER_PORT]),
-        (f"action {MIRROR} drop action {OUT}", [SERVER_PORT]),
+        pytest.param(
+            f"action {MIRROR} drop action {OUT}",
+            [SERVER_PORT],
+            marks=pytest.mark.differs("hardware counts a filter's actions alike"),
+        ),
         (f"action {MIRROR} continue", [SERVER_PORT, CLIENT_PORT]),
         ("action continue", [CLIENT_PORT]),
         ("action ct continue", [CLIENT_PORT]),

@@ -13,7 +13,7 @@ conntrack events, state, timeout, status bits but for being in a flow table
                          userspace Open vSwitch has its own, or none
 in_hw and its like, ids, ages   the kernel of the oracle has no hardware; ids are anybody's
 overlimits               a redirect that came round too often; the testbed does not count it
-bytes of hardware        counted with the Ethernet header: 14 more a packet
+bytes of hardware        counted with the Ethernet header and a tag: 14 or 18 more a packet
 order of dumps           sorted before they are compared
 """
 
@@ -35,6 +35,7 @@ from tests.kernel.cases.outcome import (
 from tests.kernel.conformance.packet import parse
 from tests.kernel.conformance.wire_view import (
     ETHERNET,
+    TAG,
     UDP,
     VXLAN_PORT,
     is_vxlan,
@@ -172,7 +173,10 @@ Name = tuple[int, int, str, int]
 def _filters(shown: Iterable[Filters], counters: bool) -> dict[str, dict[Name, Any]]:
     left_out = VOLATILE if counters else VOLATILE | {"stats"}
     return {
-        place.port: {_name(each): _filter(each, left_out) for each in place.filters}
+        place.port: {
+            _name(each): _filter(each, left_out, _header_bytes(each))
+            for each in place.filters
+        }
         for place in shown
         if place.hook == "ingress"
     }
@@ -183,15 +187,24 @@ def _name(shown: Mapping[str, Any]) -> Name:
     return shown["chain"], shown["pref"], shown["protocol"], handle
 
 
-def _filter(shown: Any, left_out: Set[str]) -> Any:
+def _header_bytes(shown: Mapping[str, Any]) -> int:
+    """Return what software does not count of a filter's packets, and hardware does."""
+    return ETHERNET + (TAG if shown["protocol"] == "802.1Q" else 0)
+
+
+def _filter(shown: Any, left_out: Set[str], header_bytes: int) -> Any:
     """Return a filter's JSON without what is volatile; hardware's bytes as software counts them."""
     if isinstance(shown, list):
-        return [_filter(item, left_out) for item in shown]
+        return [_filter(item, left_out, header_bytes) for item in shown]
     if not isinstance(shown, dict):
         return shown
-    kept = {n: _filter(v, left_out) for n, v in shown.items() if n not in left_out}
+    kept = {
+        name: _filter(value, left_out, header_bytes)
+        for name, value in shown.items()
+        if name not in left_out
+    }
     if "hw_packets" in shown:
-        kept["bytes"] -= ETHERNET * shown["hw_packets"]
+        kept["bytes"] -= header_bytes * shown["hw_packets"]
     return kept
 
 

@@ -16,6 +16,7 @@ UDP = 17
 VXLAN_PORT = 4789
 ETHERNET = 14
 OUTER = ETHERNET + 20 + 8 + 8  # VXLAN over IPv4
+TAG = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,13 @@ DATAGRAM = IP(dst="10.0.0.1") / UDP() / Raw(b"abc")
 FRAME, TAGGED = bytes(MACS / DATAGRAM), bytes(MACS / Dot1Q(vlan=5) / DATAGRAM)
 
 
-def outcome(step: StepOutcome = StepOutcome(), **stats: Any) -> Outcome:
+def outcome(
+    step: StepOutcome = StepOutcome(), protocol: str = "ip", **stats: Any
+) -> Outcome:
     shown = {
         "chain": 0,
         "pref": 1,
-        "protocol": "ip",
+        "protocol": protocol,
         "options": {"handle": 1, "actions": [{"stats": {"bytes": 3, **stats}}]},
     }
     filters = Filters("ens1f0_0", "ingress", [shown])
@@ -133,6 +135,14 @@ def test_hardware_counts_the_ethernet_header() -> None:
     both = outcome(bytes=64, packets=2, hw_packets=1, hw_bytes=39)
     assert not differs(kernel, both)
     assert differs(kernel, outcome(bytes=63, packets=2, hw_packets=1))
+
+
+def test_hardware_counts_a_tag() -> None:
+    """Four bytes more, of a filter for tagged packets only."""
+    kernel = outcome(protocol="802.1Q", bytes=50, packets=2)
+    both = outcome(protocol="802.1Q", bytes=68, packets=2, hw_packets=1)
+    assert not differs(kernel, both)
+    assert differs(outcome(bytes=50), outcome(bytes=68, hw_packets=1))
 
 
 def test_a_difference_names_the_smallest_part() -> None:
