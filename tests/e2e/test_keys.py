@@ -15,7 +15,9 @@ from scapy.all import (
     Dot1Q,
     Ether,
     ICMPv6EchoRequest,
+    ICMPv6ND_NS,
     IPv6,
+    IPv6ExtHdrFragment,
     Raw,
 )
 
@@ -28,15 +30,23 @@ DATA = Raw(TAG)
 
 
 def ip(payload: Any, **more: Any) -> Any:
-    return ETHER / IP(src="10.0.0.1", dst="10.0.0.2", **more) / payload / DATA
+    return ETHER / IP(**{"src": "10.0.0.1", "dst": "10.0.0.2", **more}) / payload / DATA
 
 
 def ip6(payload: Any, **more: Any) -> Any:
-    return ETHER / IPv6(src="fd00::1", dst="fd00::2", **more) / payload / DATA
+    return ETHER / IPv6(**{"src": "fd00::1", "dst": "fd00::2", **more}) / payload / DATA
 
 
 def tcp(flags: str) -> Any:
     return ip(TCP(flags=flags))
+
+
+def tcp6(flags: str = "S", sport: int = 1000, dport: int = 80) -> Any:
+    return ip6(TCP(sport=sport, dport=dport, flags=flags))
+
+
+def from_(mac: str) -> Any:
+    return Ether(src=mac, dst=NOBODY) / udp().payload
 
 
 def sctp(sport: int, dport: int) -> Any:
@@ -59,7 +69,9 @@ def elsewhere() -> Any:
     return ETHER / IP(src="10.0.0.1", dst="10.0.0.3") / UDP() / DATA
 
 
-IPV4 = "proto ip flower"
+IPV4, IPV6 = "proto ip flower", "proto ipv6 flower"
+PING6 = ip6(ICMPv6EchoRequest())
+FIRST6 = ip6(IPv6ExtHdrFragment(m=1, nh=17) / UDP())
 FIRST = ip(UDP(), flags="MF")
 LATER = ip(Raw(bytes(8)), frag=10, proto=17)
 
@@ -70,12 +82,27 @@ LATER = ip(Raw(bytes(8)), frag=10, proto=17)
         (f"{IPV4}", [udp()], [arp(), tagged(5)]),
         (f"{IPV4} dst_mac {NOBODY}", [udp()], [to("02:00:00:00:00:98")]),
         (f"{IPV4} dst_mac {NOBODY}/44", [to("02:00:00:00:00:98")], [to("02::1:0:0:0")]),
+        (
+            *(f"{IPV4} dst_mac {NOBODY}/ff:00:00:00:00:ff",),
+            *([to("02:7:7:7:7:99")], [to("02:00:00:00:00:98")]),
+        ),
         (f"{IPV4} src_mac {SENDER}", [udp()], []),
+        (f"{IPV4} src_mac {SENDER}/24", [udp()], [from_("24:8a:06:a5:28:01")]),
+        (
+            *(f"{IPV4} src_mac {SENDER}/00:00:00:00:ff:ff",),
+            *([from_("02:00:00:00:28:01")], [from_("24:8a:07:a5:28:02")]),
+        ),
         (f"{IPV4} src_mac {NOBODY}", [], [udp()]),
         (f"{IPV4} indev ens1f0_0", [udp()], []),
         (f"{IPV4} indev ens1f0_1", [], [udp()]),
         (f"{IPV4} dst_ip 10.0.0.2", [udp()], [elsewhere()]),
+        (
+            f"{IPV4} dst_ip 10.0.0.2/31",
+            [udp(), elsewhere()],
+            [ip(UDP(), dst="10.0.0.4")],
+        ),
         (f"{IPV4} src_ip 10.0.0.0/30", [udp()], []),
+        (f"{IPV4} src_ip 10.0.0.9", [], [udp()]),
         (f"{IPV4} ip_proto tcp", [tcp("S")], [udp()]),
         (f"{IPV4} ip_proto 0x84", [sctp(1, 2)], [udp()]),
         (f"{IPV4} ip_proto icmp type 8 code 0", [ip(ICMP())], [ip(ICMP(type=13))]),
@@ -110,7 +137,29 @@ LATER = ip(Raw(bytes(8)), frag=10, proto=17)
         (f"{IPV4} ip_flags nofirstfrag", [udp(), LATER], [FIRST]),
         (f"{IPV4} ip_flags frag/nofirstfrag", [LATER], [udp(), FIRST]),
         ("proto ipv6 flower dst_ip fd00::2", [ip6(UDP())], [udp()]),
-        ("proto ipv6 flower src_ip fd00::/64", [ip6(UDP())], []),
+        ("proto ipv6 flower dst_ip fd00::2", [], [ip6(UDP(), dst="fd00::3")]),
+        (
+            *("proto ipv6 flower src_ip fd00::/64", [ip6(UDP())]),
+            [ip6(UDP(), src="fd00:0:0:1::1")],
+        ),
+        (f"{IPV6} ip_proto tcp dst_port 80", [tcp6()], [tcp6(dport=81), ip6(UDP())]),
+        (f"{IPV6} ip_proto tcp src_port 1000", [tcp6()], [tcp6(sport=1001)]),
+        (
+            *(f"{IPV6} ip_proto tcp dst_port 80-89",),
+            *([tcp6(), tcp6(dport=89)], [tcp6(dport=90), tcp6(dport=79)]),
+        ),
+        (
+            *(f"{IPV6} ip_proto tcp src_port 0x3e8/0xfff8",),
+            *([tcp6(sport=1007)], [tcp6(sport=1008)]),
+        ),
+        (f"{IPV6} ip_proto tcp tcp_flags 0x2/0x12", [tcp6()], [tcp6("SA")]),
+        (f"{IPV6} ip_proto sctp", [ip6(SCTP())], [tcp6()]),
+        (f"{IPV6} ip_proto icmpv6 type 128/254", [PING6], [ip6(ICMPv6ND_NS())]),
+        (f"{IPV6} ip_ttl 0x40/0xf0", [ip6(UDP(), hlim=79)], [ip6(UDP(), hlim=80)]),
+        (f"{IPV6} ip_tos 0xb8/0xfc", [ip6(UDP(), tc=0xBB)], [ip6(UDP(), tc=0xBC)]),
+        (f"{IPV6} ip_flags frag", [FIRST6], [ip6(UDP())]),
+        (f"{IPV6} ip_flags nofrag", [ip6(UDP())], [FIRST6]),
+        (f"{IPV6} ip_flags firstfrag", [FIRST6], [ip6(UDP())]),
         ("proto ipv6 flower ip_ttl 9", [ip6(UDP(), hlim=9)], [ip6(UDP())]),
         ("proto ipv6 flower ip_tos 4", [ip6(UDP(), tc=4)], [ip6(UDP())]),
         (
@@ -118,8 +167,12 @@ LATER = ip(Raw(bytes(8)), frag=10, proto=17)
             *([ip6(ICMPv6EchoRequest())], [ip6(UDP())]),
         ),
         ("proto arp flower arp_op request", [arp()], [arp(op=2)]),
+        ("proto arp flower arp_op reply", [arp(op=2)], [arp()]),
         ("proto arp flower arp_op 2", [arp(op=2)], [arp()]),
+        ("proto arp flower arp_op 1/1", [arp(), arp(op=3)], [arp(op=2)]),
         ("proto arp flower arp_sip 10.0.0.1", [arp()], [arp(psrc="10.0.0.9")]),
+        ("proto arp flower arp_sip 10.0.0.0/29", [arp()], [arp(psrc="10.0.0.9")]),
+        ("proto arp flower arp_tip 10.0.0.2", [arp()], [arp(pdst="10.0.0.3")]),
         ("proto arp flower arp_tip 10.0.0.0/24", [arp()], [arp(pdst="10.0.1.2")]),
         (
             f"proto arp flower arp_sha {SENDER}",
@@ -137,6 +190,10 @@ LATER = ip(Raw(bytes(8)), frag=10, proto=17)
         (
             *("proto 802.1q flower vlan_ethtype ip dst_ip 10.0.0.2",),
             *([tagged(5)], [tagged(5, inner=ip6(UDP())), udp()]),
+        ),
+        (
+            *("proto 802.1q flower vlan_ethtype ipv6 ip_proto udp",),
+            *([tagged(5, inner=ip6(UDP()))], [tagged(5)]),
         ),
         (f"proto all flower src_mac {SENDER}", [udp(), arp(), tagged(5)], []),
         (

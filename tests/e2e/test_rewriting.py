@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scapy.all import IP, TCP, UDP, Dot1Q, Ether, IPv6, Raw
+from scapy.all import IP, TCP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, IPv6, Raw
 
 from tests.e2e.one_by_one import NOBODY, SENDER, TAG, OneByOne, udp
 from tests.e2e.state import Count, filters, refused
@@ -28,7 +28,8 @@ def datagram(below: Any) -> Any:
 def right(packet: Any) -> bytes:
     """The packet's bytes with every checksum as it should be."""
     fresh = packet.copy()
-    for layer, name in ((IP, "chksum"), (TCP, "chksum"), (UDP, "chksum")):
+    layers = ((IP, "chksum"), (TCP, "chksum"), (UDP, "chksum"))
+    for layer, name in (*layers, (ICMPv6EchoRequest, "cksum")):
         if layer in fresh:
             delattr(fresh[layer], name)
     return bytes(fresh)
@@ -110,6 +111,57 @@ def test_pedit(
     assert hv1.took() == (Count(0, 1) if in_hardware else Count(1, 0))
 
 
+PING6 = IPV6 / ICMPv6EchoRequest(data=TAG)
+
+
+@pytest.mark.parametrize(
+    ("packet", "munges", "csum", "layer", "field", "value"),
+    [
+        (udp(tos=1), "ex munge ip dsfield set 0xb8", "ip4h", IP, "tos", 0xB8),
+        (udp(tos=1), "ex munge ip precedence set 0xe0", "ip4h", IP, "tos", 0xE0),
+        (udp(tos=1), "ex munge ip tos set 0xff retain 0x30", "ip4h", IP, "tos", 0x31),
+        (udp(), "ex munge ip ttl preserve", "ip4h", IP, "ttl", 64),
+        (udp(), "ex munge ip ttl clear", "ip4h", IP, "ttl", 0),
+        (udp(), "ex munge ip ttl decrement", "ip4h", IP, "ttl", 63),
+        (udp(), "munge ip ttl set 9", "ip4h", IP, "ttl", 9),
+        (udp(), "munge offset 8 u8 set 9", "ip4h", IP, "ttl", 9),
+        (udp(), "munge offset 18 u16 set 9", "ip4h and udp", IP, "dst", "10.0.0.9"),
+        (
+            *(udp(), "munge offset 16 u32 set 0x01020304", "ip4h and udp"),
+            *(IP, "dst", "1.2.3.4"),
+        ),
+        (datagram(IPV6), "ex munge ip6 traffic_class set 0xb8", "", IPv6, "tc", 0xB8),
+        (datagram(IPV6), "ex munge ip6 flow_lbl set 0x12345", "", IPv6, "fl", 0x12345),
+        (PING6, "ex munge ip6 dst set fd00::9", "icmp", IPv6, "dst", "fd00::9"),
+        (
+            *(udp(), "ex munge udp dport set 7"),
+            *("igmp and udplite and sctp and udp", UDP, "dport", 7),
+        ),
+    ],
+)
+def test_other_words_of_pedit_and_csum(
+    hv1: OneByOne,
+    packet: Any,
+    munges: str,
+    csum: str,
+    layer: type,
+    field: str,
+    value: Any,
+) -> None:
+    """Other fields and commands, the form before ``ex``, and checksums that are right already."""
+    protocol = "ipv6" if IPv6 in packet else "ip"
+    kind = "udp" if UDP in packet else "icmpv6"
+    mend = f"pipe action csum {csum}" if csum else ""
+    hv1.add(
+        f"ens1f0_0 prio 1 proto {protocol} flower ip_proto {kind} "
+        f"action pedit {munges} {mend} pipe {TO_VM2}"
+    )
+    [out] = hv1.through(packet).vm2
+    expected = Ether(bytes(packet))
+    setattr(expected[layer], field, value)
+    assert bytes(out) == right(expected)
+
+
 def test_several_munges_of_one_pedit(hv1: OneByOne) -> None:
     """A small router: other MACs, one hop less, another address and port."""
     hv1.add(
@@ -167,6 +219,18 @@ def test_a_csum_that_linux_would_need_is_asked_for(hv1: OneByOne) -> None:
         ("action pedit ex munge ip protocol set 7", "cannot write mask"),
         ("action pedit ex munge eth type set 0x0800", "cannot write mask"),
         ("action pedit ex munge tcp dport set 7", "does not ask for ip_proto tcp"),
+        *(
+            (f"action pedit ex munge ip {field} set 1", "cannot write mask")
+            for field in ("ihl", "nofrag", "firstfrag", "ce", "df", "mf")
+        ),
+        ("action pedit ex munge ip ttl invert", "the switch cannot invert bits"),
+        ("action pedit munge ip dport set 7", "cannot write mask"),
+        ("action pedit munge ip sport set 7", "cannot write mask"),
+        ("action pedit munge ip icmp_type set 7", "cannot write mask"),
+        ("action pedit munge ip icmp_code set 7", "cannot write mask"),
+        ("ip_proto tcp action pedit ex munge tcp flags set 1", "cannot write mask"),
+        ("action pedit munge offset 8 u8 at 0 0 0 set 1", "pedit at: not supported"),
+        ("action skbedit inheritdsfield", "skbedit: nothing on this datapath"),
         ("action csum ip4h", "csum: the switch mends what a pedit before it changed"),
         ("action skbedit mark 1", "skbedit: nothing on this datapath carries it"),
         ("action skbedit ptype host", "skbedit: nothing on this datapath carries it"),
@@ -184,6 +248,15 @@ def test_what_the_switch_cannot_do_is_refused(
     failure = refused(hv1.hypervisor, "tc", *line.split())
     assert failure.code == 2 and reason in failure.stderr
     assert [each.prio for each in filters(hv1.hypervisor, "ens1f0_0")] == [9999]
+
+
+@pytest.mark.parametrize("field", ["payload_len", "nexthdr"])
+def test_lengths_of_ipv6_are_refused(hv1: OneByOne, field: str) -> None:
+    """As what an IPv4 header says of itself is."""
+    munge = f"action pedit ex munge ip6 {field} set 1"
+    line = f"filter add dev ens1f0_0 ingress prio 1 proto ipv6 flower {munge}"
+    failure = refused(hv1.hypervisor, "tc", *line.split())
+    assert failure.code == 2 and "cannot write mask" in failure.stderr
 
 
 TAGGED = ETHER / Dot1Q(vlan=5, prio=3) / udp().payload
