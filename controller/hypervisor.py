@@ -70,7 +70,8 @@ class Hypervisor:
 
     ``senders`` are the ports that put unusual headers around packets.
     ``epoch`` numbers the connections to the switch; ``copies`` counts the
-    packets it copied to act_ct, ``failures`` the rules it refused.
+    packets it copied to act_ct, ``failures`` the rules it refused; the filters
+    whose these were are in ``refused``, each with the reason.
     """
 
     def __init__(self, config: Config) -> None:
@@ -82,6 +83,7 @@ class Hypervisor:
         self.epoch = 0
         self.copies: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.refused: dict[int, str] = {}
         self.card = Card(config.profile)
         for name, value in config.card:
             self.card.set(name, value)
@@ -260,9 +262,11 @@ class Hypervisor:
     def failed(self, failed: Failed) -> None:
         """The switch refused a message; an entry's goes on in software."""
         self.failures[f"OpenFlow error {failed.type}/{failed.code}"] += 1
+        why = f"the switch refused a rule: error {failed.type}/{failed.code}"
         if failed.owner == Owner.ENTRY:
-            why = f"the switch refused a rule: error {failed.type}/{failed.code}"
             self.act_ct.hardware_failed(entry_id_of(failed.owner_id), why)
+        elif failed.owner == Owner.FILTER:
+            self.refused[failed.owner_id] = why
 
     def insertion_due(self, later: Later) -> None:
         """The card has had its time for an insertion."""

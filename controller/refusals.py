@@ -114,7 +114,7 @@ def _check_ct(filter_: Filter) -> None:
         raise Unsupported("Can't offload mirroring with action ct")
     for ct in cts:
         # Model: mlx5 takes these and does not run them on a hit.
-        if ct.mark or ct.label or ct.force:
+        if ct.commit and (ct.mark or ct.label or ct.force):
             raise Unsupported("ct commit that changes a connection is left to software")
 
 

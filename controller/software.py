@@ -146,7 +146,12 @@ def _rule(
 
 
 def _ct(ct: Ct, fte_id: int, profile: Profile) -> tuple[RuleAction, ...]:
-    """Look the packet up, and say whether it may be offered."""
+    """Look the packet up, and say whether it may be offered.
+
+    Without a commit no mark and no label is written.  Source: act_ct.c:tcf_ct_act
+    """
+    if ct.force and not ct.commit:
+        raise Unsupported("ct force: the switch does it only with a commit")
     sets = (
         *_exec(fields.CONNTRACK_MARK, ct.mark),
         *_exec(fields.CONNTRACK_LABEL, ct.label),
@@ -168,9 +173,11 @@ def _binds(ct: Ct) -> bool:
 
 def _track(ct: Ct, sets: tuple[SetField, ...]) -> Track:
     """Mere translation is done in sw_nat, when the packet was seen as it came."""
-    if ct.nat is not None and ct.nat.kind is NatKind.RESTORE and not ct.commit:
+    if ct.nat is not None and not ct.commit:
         return Track(ct.zone, table=Table.SW_NAT)
-    return Track(ct.zone, ct.commit, ct.force, Table.SW_TRACK, sets, _nat(ct.nat))
+    if not ct.commit:
+        return Track(ct.zone, table=Table.SW_TRACK)
+    return Track(ct.zone, True, ct.force, Table.SW_TRACK, sets, _nat(ct.nat))
 
 
 def _exec(field: fields.Field, masked: Masked | None) -> tuple[SetField, ...]:

@@ -6,6 +6,7 @@ argv --offload.tc--> a command --> tc_filters | tc_chains | tc_actions | tc_qdis
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from controller.commands.answer import Answer, Switch
 from controller.commands.tc_actions import ActionCommands
@@ -48,11 +49,22 @@ class _Session:
             if isinstance(command, tc.Batch):
                 return self._batch(command, stdin or "")
             answer = self._carry_out(command)
+            if answer is not None and not isinstance(command, _QUESTIONS):
+                self._settle()
+            return answer
         except (KernelError, TcError, Unsupported) as error:
             return refused(error)
-        if answer is not None and not isinstance(command, _QUESTIONS):
+
+    def _settle(self) -> None:
+        """Return when packets meet what was typed.
+
+        Raises Unsupported if the switch refused a rule: that filter is gone then.
+        """
+        self._switch.settled(anew=True)
+        why = self._filters.remove_refused()
+        if why:
             self._switch.settled(anew=True)
-        return answer
+            raise Unsupported(why)
 
     def _parse(self, argv: Sequence[str]) -> tc.Command:
         command = tc.parse(argv, self._is_ours, self._exists)
@@ -83,7 +95,10 @@ class _Session:
                     break
         except tc.Refusal as refusal:
             answers.append(Answer(refusal.exit_code, stderr=f"{refusal}\n"))
-        self._switch.settled(anew=True)
+        try:
+            self._settle()
+        except Unsupported as error:
+            answers.append(replace(refused(error), code=1))
         return Answer(
             max((answer.code for answer in answers), default=0),
             "".join(answer.stdout for answer in answers),

@@ -87,6 +87,25 @@ class FilterCommands:
         actions = self._classifier.actions
         return tuple(actions.get(kind, index) for kind, index in filter_.action_names)
 
+    def remove_refused(self) -> str:
+        """Take filters out of which the switch refused a rule; why, if there were any."""
+        refused, why = self._hypervisor.refused, ""
+        while refused:
+            filter_id, why = refused.popitem()
+            installed = self._hypervisor.filters.get(filter_id)
+            if installed is not None:
+                self._remove_everywhere(installed.filter)
+        return why
+
+    def _remove_everywhere(self, filter_: Filter) -> None:
+        hooks = self._classifier.hooks
+        block = hooks.block_of(filter_.device)
+        place = filter_.chain, filter_.prio, filter_.handle
+        for device in hooks.sharing(block) if block else (filter_.device,):
+            there = self._classifier.block(device).get(*place)
+            if there is not None:
+                self.remove_once(device, [there], block, None)
+
     def copy(self, filters: Iterable[Filter], device: str) -> None:
         """Have a device that joins a block do what the block does.  All or none."""
         with ExitStack() as undo:

@@ -6,7 +6,7 @@ import pytest
 from scapy.all import ARP, IP, TCP, UDP, Dot1Q, Ether, IPv6, Raw, fragment
 
 from tests.e2e.one_by_one import NOBODY, SENDER, TAG, OneByOne, udp
-from tests.e2e.state import filters
+from tests.e2e.state import filters, refused
 
 TO_VM2 = "action mirred egress redirect dev ens1f0_1"
 MINE = f"src_mac {SENDER}"
@@ -114,6 +114,20 @@ def test_clear_makes_it_untracked_again(hv1: OneByOne) -> None:
         f"ens1f0_0 chain 2 prio 4 proto ip flower ct_state -trk {TO_VM2}",
     )
     assert hv1.through(udp()).places == ["vm2"]
+
+
+def test_without_a_commit_neither_mark_nor_label_is_written(hv1: OneByOne) -> None:
+    """It is a lookup like any other; what would need a commit is refused."""
+    hv1.add(
+        "ens1f0_0 prio 1 proto ip flower ct_state -trk "
+        "action ct zone 3 mark 0x42 label 01 goto chain 1",
+        "ens1f0_0 chain 1 prio 1 proto ip flower "
+        f"ct_state +trk+new ct_zone 3 ct_mark 0 ct_label 00/ff {TO_VM2}",
+    )
+    assert hv1.through(udp()).places == ["vm2"]
+    line = "filter add dev ens1f0_0 ingress prio 2 proto ip flower action ct force"
+    failure = refused(hv1.hypervisor, "tc", *line.split())
+    assert "ct force: the switch does it only with a commit" in failure.stderr
 
 
 def test_mark_and_label_under_masks(hv1: OneByOne) -> None:

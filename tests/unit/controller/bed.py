@@ -19,7 +19,7 @@ from controller.ct_entries import Timeouts
 from controller.filters import DeviceKind
 from controller.hypervisor import Config, Hypervisor
 from controller.openflow import messages
-from controller.openflow.decode import Counted, Removed
+from controller.openflow.decode import Counted, Failed, Removed
 from controller.openflow.entries import direction_of, entry_id_of
 from controller.rules import (
     AckBoth,
@@ -200,6 +200,9 @@ class Bed:
         for standing in self.table.removed:
             self.hypervisor.removed(_removed(standing, False), self.now_s)
         self.table.removed.clear()
+        for rule in self.table.refused:
+            self.hypervisor.failed(Failed(2, 5, rule.owner, rule.owner_id))
+        self.table.refused.clear()
         return told
 
     def tc(self, line: str, stdin: str | None = None) -> Answer:

@@ -193,18 +193,31 @@ class Standing:
     bytes: int = 0
 
 
+def legal(rule: Rule) -> bool:
+    """Does Open vSwitch take it?  A connection is changed by a commit only."""
+    tracks = [each for each in rule.actions if isinstance(each, Track)]
+    return all(each.commit or not (each.sets or each.force) for each in tracks)
+
+
 class FakeTable:
-    """All tables of one switch."""
+    """All tables of one switch, which takes the rules that are ``legal``.
+
+    ``removed`` and ``refused`` are rules that it has not told of yet.
+    """
 
     def __init__(self) -> None:
         self.standing: dict[Place, Standing] = {}
         self.conntrack = FakeConntrack()
         self.removed: list[Standing] = []
+        self.refused: list[Rule] = []
+        self.legal = legal
 
     def load(self, data: bytes) -> None:
         """Carry out flow-mods."""
         for flow_mod in read_back.flow_mods(data):
-            if flow_mod.command == ADD:
+            if flow_mod.command == ADD and not self.legal(flow_mod.rule):
+                self.refused.append(flow_mod.rule)
+            elif flow_mod.command == ADD:
                 self._add(flow_mod)
             elif flow_mod.command == DELETE_STRICT:
                 self._remove([_place(flow_mod.rule)])

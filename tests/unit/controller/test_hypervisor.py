@@ -327,6 +327,7 @@ def test_other_failures_are_counted() -> None:
     bed.hypervisor.failed(failure(None))
     bed.hypervisor.failed(failure(Owner.FILTER, 1))
     assert bed.hypervisor.failures == {"OpenFlow error 5/1": 2}
+    assert bed.hypervisor.refused == {1: "the switch refused a rule: error 5/1"}
     assert not bed.hypervisor.outbox
 
 

@@ -53,6 +53,15 @@ def at(chain: int, *more: Match) -> tuple[Match, ...]:
     return (*where, FIRST_SEGMENT, *IPV4, *more)
 
 
+def test_without_a_commit_a_connection_is_not_changed() -> None:
+    """Source: net/sched/act_ct.c:tcf_ct_act"""
+    line = "action ct zone 3 {} pipe action drop"
+    for words in ("", "mark 0x42", "mark 1/1 label 42"):
+        assert tracks(line.format(words)) == Track(3, table=Table.SW_TRACK)
+    with pytest.raises(Unsupported, match="ct force: the switch does it only with"):
+        tracks(line.format("force"))
+
+
 def test_letters_first_filter_asks_conntrack_and_goes_to_chain_2() -> None:
     filter_ = prepared(LETTER[0])
     vm1 = Match(fields.ETH_SRC, 0x248A07A52801)

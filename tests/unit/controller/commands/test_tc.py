@@ -8,11 +8,13 @@ import pytest
 
 from controller import commands
 from controller.commands.answer import Answer
+from controller.rules import Owner, Table
 from tests.unit.connections import TCP, UDP
 from tests.unit.controller.bed import LETTER, REP0, Bed, of_connection
 
 ADD = "filter add dev ens1f0_0 ingress prio 1 proto ip flower "
 REDIRECT = "action mirred egress redirect dev ens1f0_1"
+SWITCH_REFUSED = "the switch refused a rule: error 2/5"
 
 
 def kernel(words: str) -> Answer:
@@ -69,6 +71,47 @@ def test_a_use_that_this_look_saw_first_is_shown() -> None:
     bed.send(of_connection(TCP))
     shown = bed.tc("-s filter show dev ens1f0_0 ingress").stdout
     assert " used 0 sec firstused 0 sec\n" in shown
+
+
+def refusing(tables: tuple[Table, ...] = (Table.SW_CHAIN,)) -> Bed:
+    """A bed whose switch refuses filters' rules in some tables."""
+    bed = Bed()
+    bed.table.legal = lambda rule: (
+        rule.owner != Owner.FILTER or rule.table not in tables
+    )
+    return bed
+
+
+@pytest.mark.parametrize("table", [Table.HW_CHAIN, Table.SW_CHAIN, Table.SW_POST_CT])
+def test_a_filter_of_which_the_switch_refuses_a_rule(table: Table) -> None:
+    """It is told, and nothing is left of the filter."""
+    bed = refusing((table,))
+    line = ADD + f"action ct pipe {REDIRECT}"
+    assert bed.tc(line) == kernel(SWITCH_REFUSED)
+    assert not bed.rules_of_filters() and not len(bed.hypervisor.filters)
+    assert bed.tc("actions ls action ct").stdout == ""
+    bed.table.legal = lambda rule: True
+    bed.add(line)
+    assert bed.rules_of_filters()
+
+
+def test_a_refused_rule_of_a_batch() -> None:
+    """The others stay."""
+    bed = refusing()
+    good = ADD.replace("prio", "chain 5 prio") + "skip_sw action drop"
+    said = bed.tc("-batch -", f"{good}\n{ADD} action drop\n")
+    assert (said.code, said.stderr) == (1, kernel(SWITCH_REFUSED).stderr)
+    assert [each["chain"] for each in bed.filters()] == [5]
+
+
+def test_a_refused_rule_of_a_block() -> None:
+    """The filter goes from all of its devices."""
+    bed = refusing()
+    for device in ("ens1f0_0", "ens1f0_1"):
+        bed.add(f"qdisc add dev {device} ingress_block 7 ingress")
+    line = "filter add block 7 prio 1 proto ip flower action drop"
+    assert bed.tc(line) == kernel(SWITCH_REFUSED)
+    assert not bed.rules_of_filters() and not len(bed.hypervisor.filters)
 
 
 def test_get() -> None:
