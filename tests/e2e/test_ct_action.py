@@ -83,6 +83,33 @@ def listed(node: Any, index: int) -> str:
             "commit nat src addr 2001::1-2001::10 pipe",
             "ct commit zone 0 nat src addr 2001::1-2001::10 pipe",
         ),
+        (
+            "zone 404 commit mark 0x42 nat src addr 5.5.5.7 pipe",
+            "ct commit mark 66 zone 404 nat src addr 5.5.5.7 pipe",
+        ),
+        (
+            "commit nat src addr 5.5.5.7-5.5.6.0 port 1000-2000",
+            "ct commit zone 0 nat src addr 5.5.5.7-5.5.6.0 port 1000-2000 pipe",
+        ),
+        (
+            "commit nat src addr 2001::1 port 1000-2000",
+            "ct commit zone 0 nat src addr 2001::1 port 1000-2000 pipe",
+        ),
+        (
+            "commit force nat src addr 2001::1-2001::10 port 1000-2000",
+            "ct commit force zone 0 nat src addr 2001::1-2001::10 port 1000-2000 pipe",
+        ),
+        (
+            "commit nat dst addr 2001::1-2001::10 port 80",
+            "ct commit zone 0 nat dst addr 2001::1-2001::10 port 80 pipe",
+        ),
+        ("label 123123", f"ct zone 0 label 123123{'00' * 13} pipe"),
+        (
+            f"label {LABEL}/{'ff' * 4}{'00' * 11}01",
+            f"ct zone 0 label {LABEL}/{'ff' * 4}{'00' * 11}01 pipe",
+        ),
+        ("mark 0x42", "ct mark 66 zone 0 pipe"),
+        ("mark 0x42/0xf0", "ct mark 66/0xf0 zone 0 pipe"),
         ("drop", "ct zone 0 drop"),
         ("zone 5 continue", "ct zone 5 continue"),
     ],
@@ -130,6 +157,23 @@ def test_what_is_refused_makes_no_action(
     answer = typed(hv1, f"tc actions add action ct {words}")
     assert answer.code == code and said in answer.stderr
     assert alone(hv1) == []
+
+
+@pytest.mark.parametrize("words", ["", "clear", "zone 5", "mark 0x42/0xf0"])
+def test_a_cookie_may_have_sixteen_bytes(hv1: Any, words: str) -> None:
+    cookie = "aa11bb22cc33dd44ee55ff66aa11b1b2"
+    line = f"tc actions add action ct {words} index 42 cookie {cookie}"
+    assert typed(hv1, line) == FINE
+    assert f"\tcookie {cookie}\n" in listed(hv1, 42)
+
+
+def test_flags_of_its_own(hv1: Any) -> None:
+    """Behind the cookie, in tc's order."""
+    line = "tc actions add action ct index 42 cookie aa hw_stats disabled no_percpu"
+    assert typed(hv1, f"{line} skip_hw") == FINE
+    assert "\tcookie aa\n" in listed(hv1, 42)
+    for flag in ("no_percpu", "skip_hw", "hw_stats disabled"):
+        assert flag in listed(hv1, 42)
 
 
 def test_a_cookie_is_kept_and_replaced(hv1: Any) -> None:
