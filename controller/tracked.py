@@ -63,7 +63,7 @@ from offload.profile import Profile
 _INVALID = 40
 _UNANSWERED = 25  # below what closes, above what is offered
 _REFUSED, _SYN_ACK = 28, 29  # above what is unanswered otherwise
-_FIRST_ANSWER = 15  # below what is offered: that was answered
+_CLOSES, _FIRST_ANSWER = 16, 15  # below what is offered: that was answered
 
 _NEW = ovs_ct_state(CtState.TRK | CtState.NEW)
 _EST = ovs_ct_state(CtState.TRK | CtState.EST)
@@ -83,6 +83,7 @@ def rules(profile: Profile) -> Iterator[Rule]:
             ending = (*tcp, Match(TCP_FLAGS, flag, flag), new)
             yield Rule(Table.SW_TRACK, _INVALID, ending, goes_on)
         yield from _remembered(tcp)
+        yield from _closes(tcp)
         yield from _unanswered(tcp, goes_on)
         yield from _refused(tcp)
         yield from _no_answer(tcp, goes_on)
@@ -130,6 +131,21 @@ def _remembered(tcp: tuple[Match, ...]) -> Iterator[Rule]:
         (*tcp, *middle),
         (*READ_CONNTRACK, picked_up, *on),
     )
+
+
+def _closes(tcp: tuple[Match, ...]) -> Iterator[Rule]:
+    """A FIN of a connection that act_ct was not told of: nor will it be.
+
+    A FIN may be the first answer. Before one, what the first end says keeps its own meaning.
+    """
+    fin = (*tcp, Match(TCP_FLAGS, TCP_FIN, TCP_FIN), Match(TOLD, Told.NOTHING))
+    closing = (SetField(ANSWERED, 1), SetField(TOLD, Told.CLOSING))
+    remember = (Track(commit=True, sets=closing), Resubmit(Table.SW_POST_CT))
+    reply = (Match(CONNTRACK_STATE, _EST | _RPL, _EST | _RPL),)
+    original = (Match(CONNTRACK_STATE, _EST, _EST | _RPL), Match(ANSWERED, 1))
+    for state in (reply, original):
+        actions = (*READ_CONNTRACK, *remember)
+        yield Rule(Table.SW_TRACK, _CLOSES, (*fin, *state), actions)
 
 
 def _unanswered(

@@ -124,6 +124,16 @@ def test_15_a_tag_does_not_keep_ct_from_it(compared: Compared) -> None:
     assert len(outcome.connections) == 1
 
 
+def test_16_what_closes_before_it_is_assured_never_enters(compared: Compared) -> None:
+    """Picked up in its middle, and answered by a FIN."""
+    steps = (
+        *(TALK.out("PA", 1, 1, 10), TALK.back("FA", 1, 11), TALK.out("A", 11, 2)),
+        *(TALK.back("A", 2, 11), TALK.out("PA", 11, 2, 10)),
+    )
+    outcome = compared.run(pair("closes", both(), *steps))
+    assert [offloaded(step) for step in outcome.steps] == [[False]] * 5
+
+
 def test_18_udp_enters_with_its_first_commit(compared: Compared) -> None:
     """It is new until the reply all the same; replies are looked up until it is assured."""
     steps = (

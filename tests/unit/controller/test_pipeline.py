@@ -315,6 +315,7 @@ def test_an_ip_header_that_is_cut_off_ends_in_ct(ethertype: int) -> None:
 OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
 BEGUN, REPLIED = "its first commit", "its first reply, remembered only"
 ANSWER, MIDDLE = "an answer, remembered only", "a commit of no SYN, remembered only"
+ENDED = "a FIN of what was not told of, remembered only"
 EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21
 TOLD, HALF, TOLD_ALL = (
     told << fields.TOLD.start for told in (Told.OFFERED, Told.HALF, Told.CLOSING)
@@ -337,7 +338,9 @@ ANSW, PICKED = (1 << each.start for each in (fields.ANSWERED, fields.PICKED_UP))
         (6, NEW, 0x02, 0, 1, SEEN),
         (6, RPL, 0x12, 0, 1, ANSWER),
         (6, RPL, 0x12, ANSW, 1, SEEN),
-        (6, EST, 0x11, ANSW, 1, SEEN),
+        (6, EST, 0x11, ANSW, 1, ENDED),
+        (6, RPL, 0x11, 0, 1, ENDED),
+        (6, EST, 0x11, 0, 1, SEEN),
         (6, EST, 0x11, TOLD, 1, CLOSING),
         (6, RPL, 0x04, TOLD, 0, CLOSING),
         (6, EST, 0x11, HALF, 1, CLOSING),
@@ -411,7 +414,7 @@ def told_of(
     assert len(walk.copies) == (what in (OFFERED, CLOSING, BEGUN))
     marks = [each.label for each in table.conntrack.connections.values()]
     told = {OFFERED: [TOLD], CLOSING: [TOLD_ALL], BEGUN: [HALF], REPLIED: [HALF]}
-    told |= {ANSWER: [ANSW], MIDDLE: [PICKED]}
+    told |= {ANSWER: [ANSW], MIDDLE: [PICKED], ENDED: [ANSW | TOLD_ALL]}
     assert marks == told.get(what, [])
 
 

@@ -436,6 +436,18 @@ def test_tcp_picked_up_in_the_middle_is_assured_by_its_third_packet() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_what_closes_before_act_ct_is_told_never_enters(profile: Profile) -> None:
+    """A FIN is the first answer to a connection that was picked up in its middle."""
+    bed = Bed(profile=profile)
+    bed.add(*LETTER, *WAY_BACK)
+    bed.send(request())
+    bed.send(answer(TCP_FIN | TCP_ACK))
+    for packet in (request(), answer(), request()):
+        assert not bed.send(packet).copies
+    assert not bed.entries()
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_a_second_lookup_in_the_zone_of_a_translated_packet(profile: Profile) -> None:
     """Later generations pass the ct table by; 5.7 does not know the new tuple."""
     bed = Bed(profile=profile)
