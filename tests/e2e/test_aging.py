@@ -48,8 +48,9 @@ HARDWARE = ("hw_ct", "hw_ct_nat", "ct_age", "restore")
 
 @pytest.fixture(scope="module")
 def fading() -> Iterator[tuple[Testbed, dict[str, Port], UdpConversation]]:
-    short = {"udp_timeout_s": TIMEOUT_S, "tcp_timeout_s": TIMEOUT_S}
-    with topologies.running(TwoHypervisors(), **short) as net, all_ports(net) as ports:
+    with topologies.running(
+        TwoHypervisors(), udp_timeout_s=TIMEOUT_S, tcp_timeout_s=TIMEOUT_S
+    ) as net, all_ports(net) as ports:
         add(net["hv1"], *zone_filters(3, 30), est_filter(30))
         silent = udp(ports, 4999)
         talk(silent)
