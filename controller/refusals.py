@@ -114,8 +114,8 @@ def _check_ct(filter_: Filter) -> None:
         raise Unsupported("Can't offload mirroring with action ct")
     for ct in cts:
         # Model: mlx5 takes these and does not run them on a hit.
-        if ct.commit and (ct.mark or ct.label or ct.force):
-            raise Unsupported("ct commit that changes a connection is left to software")
+        if ct.force or ct.commit and (ct.mark or ct.label):
+            raise Unsupported("ct that changes a connection is left to software")
 
 
 def _check_verdict(filter_: Filter, device_of: DeviceLookup) -> None:

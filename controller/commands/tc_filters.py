@@ -89,13 +89,14 @@ class FilterCommands:
 
     def remove_refused(self) -> str:
         """Take filters out of which the switch refused a rule; why, if there were any."""
-        refused, why = self._hypervisor.refused, ""
+        refused, told = self._hypervisor.refused, ""
         while refused:
             filter_id, why = refused.popitem()
             installed = self._hypervisor.filters.get(filter_id)
             if installed is not None:
                 self._remove_everywhere(installed.filter)
-        return why
+                told = why
+        return told
 
     def _remove_everywhere(self, filter_: Filter) -> None:
         hooks = self._classifier.hooks

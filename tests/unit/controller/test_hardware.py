@@ -144,15 +144,19 @@ def test_a_software_filter_leaves_a_punt_rule() -> None:
         ),
         (
             f"action ct commit mark 1 pipe {REDIRECT}",
-            "ct commit that changes a connection is left to software",
+            "ct that changes a connection is left to software",
         ),
         (
             f"action ct commit label 01 pipe {REDIRECT}",
-            "ct commit that changes a connection is left to software",
+            "ct that changes a connection is left to software",
+        ),
+        (
+            f"action ct force pipe {REDIRECT}",
+            "ct that changes a connection is left to software",
         ),
         (
             f"action ct commit force pipe {REDIRECT}",
-            "ct commit that changes a connection is left to software",
+            "ct that changes a connection is left to software",
         ),
         (
             "action tunnel_key unset pipe action goto chain 2",
@@ -192,6 +196,7 @@ def test_what_hardware_refuses_in_mlx5s_words(line: str, reason: str) -> None:
         "action drop",
         "action goto chain 2",
         "action ct commit pipe action drop",
+        "action ct mark 1 label 01 pipe action drop",
         f"{SET} pipe action mirred egress redirect dev vxlan0",
         f"{MIRROR} pipe {SET} pipe action mirred egress redirect dev vxlan0",
     ],
