@@ -146,7 +146,10 @@ def test_each_form_is_added_listed_and_deleted(
         ("commit mark x", 255, 'ct: Illegal "mark"'),
         ("commit label x1", 255, "is wrong: ct: labels must be a hex string"),
         (f"commit label {LABEL}00", 255, "34 Max allowed size 32"),
+        (f"commit label {LABEL}/xx", 255, "ct: labels mask must be a hex string"),
+        ("zone x", 255, 'ct: Illegal "zone"'),
         ("cookie abc", 255, "cookie must be a hex string"),
+        (f"cookie {LABEL}00", 255, "34 Max allowed size 32"),
         ("goto chain 42", 255, "Error: can't goto NULL proto/chain."),
         ("skip_sw", 255, "RTNETLINK answers: Invalid argument"),
     ],
@@ -183,6 +186,30 @@ def test_a_cookie_is_kept_and_replaced(hv1: Any) -> None:
     assert again.code == 255 and "File exists" in again.stderr
     assert typed(hv1, "tc actions replace action ct zone 2 index 42 cookie dd") == FINE
     assert "ct zone 2 pipe" in listed(hv1, 42) and "\tcookie dd\n" in listed(hv1, 42)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "printed"),
+    [
+        ("zone 1", "commit zone 2 mark 3", "ct commit mark 3 zone 2 pipe"),
+        ("commit force zone 1", "clear", "ct clear pipe"),
+        ("clear", "nat zone 5 drop", "ct zone 5 nat drop"),
+        (
+            "commit nat src addr 5.5.5.7 pipe",
+            "commit nat dst addr 5.5.5.8 pipe",
+            "ct commit zone 0 nat dst addr 5.5.5.8 pipe",
+        ),
+    ],
+)
+def test_one_form_replaces_another(hv1: Any, old: str, new: str, printed: str) -> None:
+    assert typed(hv1, f"tc actions add action ct index 42 {old}") == FINE
+    assert typed(hv1, f"tc actions replace action ct index 42 {new}") == FINE
+    assert listed(hv1, 42).startswith(f"{printed}\n\t index 42 ref 1 bind 0\n")
+
+
+def test_replace_makes_what_is_not_there(hv1: Any) -> None:
+    assert typed(hv1, "tc actions replace action ct zone 6 index 42") == FINE
+    assert alone(hv1) == [42]
 
 
 def test_filters_share_an_action_and_hold_it(hv1: Any) -> None:
