@@ -166,6 +166,12 @@ def refused(match: FlowerMatch, *actions: Action) -> str:
             [SetField(fields.ETH_SRC, 0xAABBCCDDEEFF)],
         ),
         (
+            UDP6,
+            [munge(Header.IP6, 4, 9, 0xFF), munge(Header.IP6, 4, 6, 0xFF)],
+            Checksums(0),
+            [SetField(fields.IP_TTL, 6)],
+        ),
+        (
             asked(ETH_P_IP, IPPROTO_ICMP),
             [munge(Header.NETWORK, 12, 0x01020304, FULL)],
             IP4H,
