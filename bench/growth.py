@@ -85,10 +85,12 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
         "teardown": [],
         "aging": [],
     }
-    idle = 0.0
+    idle = Idle(0.0, 0.0)
     with bed(tcp_timeout_s=_LONG_S, udp_timeout_s=_UDP_TIMEOUT_S) as net:
         with net.hardware() as switch, net.port("vm1") as vm1, net.port("vm2") as vm2:
-            _come_and_go(_Others(net, switch, vm1, vm2, 0, events // 4))  # warm up
+            _come_and_go(
+                _Others(net, switch, vm1, vm2, 0, events // 4, _idle(net, 1.0))
+            )
             began = net.controller.memory_info().rss
             live = 0
             for round_, count in enumerate(counts, 1):
@@ -97,16 +99,16 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
                 grown = net.controller.memory_info().rss - began
                 memory.append((count, grown / count))
                 idle = _idle(net, 2.0 if quick else 8.0)
-                others = _Others(net, switch, vm1, vm2, live, events, round_)
+                others = _Others(net, switch, vm1, vm2, live, events, idle, round_)
                 for name, cost in _come_and_go(others).items():
                     costs[name].append((count, cost))
     yield from _memory_figures(memory, quick)
     yield Figure(
         f"controller with {counts[-1]:,} live connections and no event",
-        idle * 100,
+        idle.controller * 100,
         "% of a core",
         target="< 3 %",
-        met=idle < _MOST_CPU,
+        met=idle.controller < _MOST_CPU,
     )
     for name, found in costs.items():
         yield from _cost_figures(name, found)
@@ -171,17 +173,25 @@ def _make(net: Bed, first: int, count: int) -> None:
     net.ask("bench_compare")
 
 
-def _idle(net: Bed, seconds: float) -> float:
-    """The controller's share of a core when nothing happens, once it is calm."""
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Shares of a core that both use when nothing happens."""
 
-    def share(for_s: float) -> float:
+    controller: float
+    switch: float
+
+
+def _idle(net: Bed, seconds: float) -> Idle:
+    """What is used when nothing happens, once all is calm."""
+
+    def shares(for_s: float) -> Idle:
         cpu = _Cpu.of(net)
         time.sleep(for_s)
-        used_s, _, wall_s = cpu.used()
-        return used_s / wall_s
+        controller_s, switch_s, wall_s = cpu.used()
+        return Idle(controller_s / wall_s, switch_s / wall_s)
 
-    until(lambda: share(1.0) < _CALM, "a calm controller", _PATIENCE_S)
-    return share(seconds)
+    until(lambda: shares(1.0).controller < _CALM, "a calm controller", _PATIENCE_S)
+    return shares(seconds)
 
 
 @dataclass(slots=True)
@@ -194,6 +204,7 @@ class _Others:
     vm2: Port
     live: int
     count: int
+    idle: Idle
     round: int = 0
 
     def flows(self, proto: int) -> list[FlowTuple]:
@@ -209,17 +220,13 @@ class _Others:
 
     def cost(self, event: Callable[[], None], live: int) -> Cost:
         """What it costs each of them, until so many connections are in hardware."""
-        idle = _Cpu.of(self.net)
-        time.sleep(1.0)
-        controller_s, switch_s, wall_s = idle.used()
-        still = controller_s / wall_s, switch_s / wall_s
         busy = _Cpu.of(self.net)
         event()
         self.switch.wait_for(live)
         controller_s, switch_s, wall_s = busy.used()
         return Cost(
-            (controller_s - still[0] * wall_s) / self.count * 1e6,
-            (switch_s - still[1] * wall_s) / self.count * 1e6,
+            (controller_s - self.idle.controller * wall_s) / self.count * 1e6,
+            (switch_s - self.idle.switch * wall_s) / self.count * 1e6,
         )
 
 
