@@ -85,7 +85,7 @@ class Compared:
     def run(self, case: Case) -> Outcome:
         """Carry the case out on both; return what the kernel did."""
         outcome = self._oracle.run(case)
-        verdict = judge(case, outcome, self._testbed.run(case))
+        verdict = judge(case, outcome, self._testbed.run(case), excepting=False)
         if not verdict.agrees:
             self.differences.append(f"{case.name}:\n{verdict}")
         return outcome

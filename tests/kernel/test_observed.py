@@ -318,6 +318,7 @@ def test_17_rst_ends_the_offload(compared: Compared) -> None:
     assert connection.timeout_s in (9, 10)
 
 
+@pytest.mark.differs("Open vSwitch checks all connections' windows or none's")
 def test_17_a_rst_beyond_what_conntrack_saw_offloads_again(compared: Compared) -> None:
     """The data went by the fast path; to conntrack this RST is out of order."""
     data = TALK.out("PA", 1, 1, 400), TALK.back("A", 1, 401)
@@ -358,6 +359,7 @@ def test_24_plain_ct_does_not_translate(compared: Compared) -> None:
     assert _ends(outcome.steps[1].left[0].frame) == (SERVER, 80, NAT, 1000)
 
 
+@pytest.mark.differs("the kernel draws a port at random, nobody could know which")
 def test_24_a_port_that_clashes_is_changed(compared: Compared) -> None:
     """Two clients behind one address and port: the second gets a port of conntrack's choice."""
     commands = tracking(CLIENT_PORT, "ct nat", f"ct commit nat src addr {NAT}")
@@ -377,7 +379,6 @@ def test_24_a_port_in_the_range_is_kept(compared: Compared) -> None:
     assert _ends(outcome.steps[0].left[0].frame) == (NAT, 1000, SERVER, 80)
 
 
-@pytest.mark.differs("Open vSwitch leaves ICMP's ids as they are")
 def test_a_wait_is_as_long_as_it_says(compared: Compared) -> None:
     """An unreplied UDP entry has lost a second after one."""
     case = pair("wait", tracking(CLIENT_PORT), TALK.icmp_out(8), Wait(1.5))

@@ -44,9 +44,18 @@ class Verdict:
         return "\n".join(map(str, self.findings)) or "no difference"
 
 
-def judge(case: Case, kernel: Outcome, testbed: Mapping[Mode, Outcome]) -> Verdict:
-    """Compare each mode's outcome with the kernel's, as far as they are comparable."""
-    end = cut(case, kernel)
+def judge(
+    case: Case,
+    kernel: Outcome,
+    testbed: Mapping[Mode, Outcome],
+    excepting: bool = True,
+) -> Verdict:
+    """Compare each mode's outcome with the kernel's.
+
+    Args:
+        excepting: up to the first step that an exception is known for; else to the end.
+    """
+    end = cut(case, kernel) if excepting else None
     until, counters = end.step if end else None, counters_are_comparable(case, kernel)
     scope = Scope(until, counters)
     by_text: dict[str, Finding] = {}
