@@ -34,30 +34,22 @@ NOTHING: Halves = (Counters(), Counters())
 class Tally:
     """One filter's two counts, and what was wrongly credited to hardware.
 
-    ``absorbed`` is what others' wrong credits did to it that its counts do not show.
+    ``absorbed`` is what others' wrong credits did to it that its counts do not show, and
+    ``suspect`` what there may be of them in one of its counts: ``in_software`` or in hardware's.
     """
 
     installed: InstalledFilter
     software: Count
     hardware: Count
+    suspect: Count
+    in_software: bool = False
     excess: Count = field(default_factory=Count)
     absorbed: Count = field(default_factory=Count)
 
-    @property
-    def punts(self) -> bool:
-        """Is there a rule in hardware that only sends its packets to software?"""
-        return bool(self.installed.hardware) and not self.installed.in_hw
-
-    @property
-    def suspect(self) -> Count:
-        """The count that may have wrong credits in it."""
-        if not self.punts:
-            return self.hardware
-        return Count() if self.installed.fte_ids else self.software
-
     def take_off(self, wrong: Count) -> None:
-        """Correct that count."""
-        if self.punts:
+        """Correct the count that has wrong credits in it."""
+        self.suspect = self.suspect - wrong
+        if self.in_software:
             self.software = self.software - wrong
         else:
             self.hardware = self.hardware - wrong
@@ -110,17 +102,23 @@ def _one(installed: InstalledFilter, now: dict[int, Count]) -> Tally:
     def total(table: Table) -> Count:
         return now.get(table, Count()) + installed.before.get(table, Count())
 
-    if not installed.fte_ids:
-        return Tally(installed, total(Table.SW_CHAIN), total(Table.HW_CHAIN))
     in_front, hits = total(Table.SW_CHAIN), total(Table.HW_POST_CT)
+    # A rule in hardware that only sends its packets to software?
+    punts = bool(installed.hardware) and not installed.in_hw
+    if not installed.fte_ids:
+        hardware = total(Table.HW_CHAIN)
+        return Tally(
+            installed, in_front, hardware, in_front if punts else hardware, punts
+        )
     tracked = total(Table.SW_POST_CT)
-    if not hits.packets:
-        made = Tally(installed, in_front, Count())
-        if made.punts and tracked.packets:
-            made.software, made.absorbed = tracked, in_front - tracked
-        return made
-    hardware = (hits + in_front) - tracked
-    return Tally(installed, tracked, hardware, hits - hardware)
+    if hits.packets:
+        hardware = (hits + in_front) - tracked
+        return Tally(installed, tracked, hardware, hardware, excess=hits - hardware)
+    untracked = in_front - tracked
+    if punts and tracked.packets:
+        return Tally(installed, tracked, Count(), Count(), absorbed=untracked)
+    # It missed in hardware's ct, or is what ct() dropped or keeps.
+    return Tally(installed, in_front, Count(), untracked, in_software=True)
 
 
 def _take_off_excess(tallies: Iterable[Tally]) -> None:
@@ -136,7 +134,7 @@ def _take_off_excess(tallies: Iterable[Tally]) -> None:
         for other in there:
             excess = excess - min(excess, other.absorbed)
         _take_off_again(source, excess, there)
-        over = [other for other in there if other.suspect.packets]
+        over = [other for other in there if other.suspect.packets > 0]
         _spread(excess - source.spread, source.filter.id, over)
         source.spread = excess
 

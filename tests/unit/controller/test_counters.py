@@ -127,6 +127,34 @@ def test_nor_does_one_that_tracks_again(software: int, wrongly: int) -> None:
     assert halves(found[other.filter.id]) == (0, 5)
 
 
+@given(st.integers(1, 10**6), PACKETS, PACKETS, st.data())
+def test_in_the_second_of_two_zones_it_is_software_that_has_too_much(
+    software: int, hardware: int, dropped: int, data: st.DataObject
+) -> None:
+    """The first zone's entries came first: its hits missed in the second, and went to software."""
+    wrongly = data.draw(st.integers(0, software))
+    first, second = installed(CT_GOTO_2, COMMIT)
+
+    def credited(hardware: int) -> list[Counted]:
+        return [
+            counted(first, Table.SW_CHAIN, software - wrongly),
+            counted(first, Table.HW_POST_CT, wrongly + hardware),
+            counted(first, Table.SW_POST_CT, software),
+            counted(second, Table.SW_CHAIN, software + wrongly + dropped),
+            counted(second, Table.SW_POST_CT, software),
+            counted(second, Table.HW_POST_CT, hardware),
+        ]
+
+    before = tally([first, second], credited(0))[second.filter.id]
+    assert halves(before) == (software + dropped, 0)
+    after = tally([first, second], credited(hardware))[second.filter.id]
+    assert (
+        after.software.packets + after.hardware.packets == software + hardware + dropped
+    )
+    if not dropped:
+        assert halves(after) == (software, hardware)
+
+
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.data())
 def test_spread_over_several_it_is_neither_more_nor_less(
     one: int, two: int, data: st.DataObject
