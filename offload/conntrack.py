@@ -53,10 +53,12 @@ class FlowTuple(NamedTuple):
         return FlowTuple(self.dst, self.src, self.proto, self.dport, self.sport)
 
     def __str__(self) -> str:
-        return (
-            f"src={ip_address(self.src)} dst={ip_address(self.dst)} "
-            f"sport={self.sport} dport={self.dport}"
-        )
+        """As conntrack prints it; an ICMP message's id is its sport, type and code its dport."""
+        ends = f"src={ip_address(self.src)} dst={ip_address(self.dst)}"
+        if self.proto not in (IPPROTO_ICMP, IPPROTO_ICMPV6):
+            return f"{ends} sport={self.sport} dport={self.dport}"
+        kind, code = divmod(self.dport, 256)
+        return f"{ends} type={kind} code={code} id={self.sport}"
 
 
 @dataclass(frozen=True, slots=True)

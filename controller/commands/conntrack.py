@@ -13,7 +13,6 @@ from ipaddress import ip_address
 from controller.commands.answer import Answer, Switch
 from controller.connections import Connection, connections
 from controller.hypervisor import Hypervisor
-from offload.conntrack import FlowTuple
 from offload.flow_table import FlowEntry
 
 _LIST = ("-L", "--dump")
@@ -182,7 +181,7 @@ def line(connection: Connection, entry: FlowEntry | None) -> str:
         parts += [str(connection.timeout_s or 0)]
         parts += [connection.state] if connection.state else []
     for direction, flow_tuple in enumerate((connection.original, connection.reply)):
-        parts.append(_words(connection, flow_tuple))
+        parts.append(str(flow_tuple))
         if entry is not None and entry.in_hardware:
             packets, octets = entry.counted[direction]
             parts.append(f"hw_packets={packets} hw_bytes={octets}")
@@ -192,11 +191,3 @@ def line(connection: Connection, entry: FlowEntry | None) -> str:
     parts += [f"zone={connection.zone}"] if connection.zone else []
     parts += [f"labels={connection.label:#034x}"] if connection.label else []
     return " ".join(parts) + " use=1\n"
-
-
-def _words(connection: Connection, flow_tuple: FlowTuple) -> str:
-    if "icmp" not in connection.proto:
-        return str(flow_tuple)
-    source, target = ip_address(flow_tuple.src), ip_address(flow_tuple.dst)
-    kind, code = divmod(flow_tuple.dport, 256)
-    return f"src={source} dst={target} type={kind} code={code} id={flow_tuple.sport}"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offload.conntrack import Direction, FlowTuple
-from offload.flower import CtState
+from offload.flower import IPPROTO_ICMP, IPPROTO_ICMPV6, CtState
 from tests.unit.connections import ESTABLISHED, TCP, TCP6, tracked
 
 
@@ -27,6 +27,9 @@ def test_inverted_twice_is_itself(tuple_: FlowTuple) -> None:
 def test_reads_as_conntrack_prints_it() -> None:
     assert str(TCP) == "src=10.0.0.1 dst=10.0.0.3 sport=40000 dport=80"
     assert str(TCP6) == "src=fd00::1 dst=fd00::3 sport=40000 dport=80"
+    for proto in (IPPROTO_ICMP, IPPROTO_ICMPV6):
+        error = TCP._replace(proto=proto, sport=7, dport=3 << 8 | 1)
+        assert str(error) == "src=10.0.0.1 dst=10.0.0.3 type=3 code=1 id=7"
 
 
 def test_direction_is_in_the_state() -> None:
