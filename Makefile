@@ -40,7 +40,7 @@ e2e: root setup  ## end-to-end tests only
 oracle: root setup  ## get, make and boot the real kernel that tests/kernel asks
 	@$(PYTHON) -m tests.kernel.oracle build $(ARGS)
 
-kernel: root setup  ## tests against the real kernel, a virtual machine (not part of test)
+kernel: root setup  ## tests against the real kernel, in a virtual machine, only
 	@$(PYTHON) -m pytest tests/kernel $(ARGS)
 
 placement: root setup  ## tests of hypervisors on two machines (not part of test: needs sshd)

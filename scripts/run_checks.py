@@ -79,6 +79,7 @@ CHECKS = (
     _pytest("unit", "unit tests", "coverage", "run", "-m"),
     Check("coverage", "offload/ at 100 % of branches", _module("coverage", "report")),
     _pytest("e2e", "end-to-end tests"),
+    _pytest("kernel", "held against the real kernel"),
 )
 
 

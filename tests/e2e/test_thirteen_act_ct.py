@@ -1,7 +1,7 @@
 """The series patch by patch, 1 to 5: what netfilter and act_ct have of it, on real packets.
 
-Each test has its patch's name. Patches 6 to 13, the driver's, are in test_thirteen_mlx5.py;
-docs/architecture.md says where each lives.
+Each test has its patch's name. Callbacks beside the driver's are in test_registering.py, patches 6
+to 13, the driver's, in test_thirteen_mlx5.py; docs/architecture.md says where each lives.
 """
 
 from __future__ import annotations
