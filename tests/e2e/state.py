@@ -7,6 +7,7 @@ for ``status``, which is the controller's own word for what no tool shows.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -230,6 +231,12 @@ def status(net: Testbed, name: str) -> dict[str, Any]:
     answer = control.ask(net.run_.control_socket, {"op": "status"}, DEADLINE_S)
     shown: dict[str, Any] = answer[name]
     return shown
+
+
+def tags_held(hypervisor: Any) -> int:
+    """How many chain tags of the card are in use or rest."""
+    shown = asked(hypervisor, "devlink", "resource", "show", "pci/0000:03:00.0")
+    return int(re.findall(r"name chain_tags .* occ (\d+)", shown)[0])
 
 
 def settle(hypervisor: Any) -> None:

@@ -21,6 +21,7 @@ from tests.e2e.state import (
     flows,
     offloaded,
     status,
+    tags_held,
     until,
 )
 from tests.e2e.tcp_udp import End, TcpConversation, UdpConversation
@@ -123,7 +124,10 @@ def test_08_getting_chain_mapping(
 ) -> None:
     """A tag for each chain, while any filter has it, and after 2 s for another; then no more."""
     before = tags(net)
-    until(lambda: tags_held(net) == len(before), "no tag rests from an earlier test")
+    until(
+        lambda: tags_held(net["hv1"]) == len(before),
+        "no tag rests from an earlier test",
+    )
     chain_tags(len(before) + 2)
     goto, drop = (
         "proto ip flower dst_ip 10.9.0.{0} action goto chain {1}",
@@ -163,12 +167,6 @@ def test_08_getting_chain_mapping(
 def tags(net: Testbed) -> list[str]:
     """What hv1's hardware knows of chains: where a packet with a tag goes on in software."""
     return [rule for rule in entries(net["hv1"], "hw_miss") if "reg0=0/" not in rule]
-
-
-def tags_held(net: Testbed) -> int:
-    """How many tags are in use or rest."""
-    shown = net["hv1"].must("devlink", "resource", "show", CARD)
-    return int(re.findall(r"name chain_tags .* occ (\d+)", shown)[0])
 
 
 def test_09_flow_match_ct(net: Testbed, ports: dict[str, Port]) -> None:
