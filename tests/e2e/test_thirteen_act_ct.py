@@ -6,6 +6,7 @@ to 13, the driver's, in test_thirteen_mlx5.py; docs/architecture.md says where e
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -247,4 +248,13 @@ def test_05_hardware_offload_of_entries(
 
     card("ct_insert_failure_percent", 0)
     talk(udp(ports, 4002))
-    until(lambda: status(net, "hv1")["entries_in_hw"], "the next one in hardware")
+    until(lambda: len(rules_of(net, 4002)) == 2, "the next one in hardware, both ways")
+
+
+def rules_of(net: Testbed, port: int) -> list[str]:
+    """What hv1's ct table has of a client's port."""
+    return [
+        rule
+        for rule in entries(net["hv1"], "hw_ct")
+        if re.search(rf"tp_(src|dst)={port}\b", rule)
+    ]
