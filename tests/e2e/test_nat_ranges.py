@@ -89,6 +89,20 @@ def test_ports_of_a_range_are_each_anothers(hv1: OneByOne) -> None:
 
 
 @pytest.mark.parametrize(
+    ("protocol", "mine", "prefix"),
+    [("ip", "10.0.0.{0}", "10.9.0."), ("ipv6", "fd00::{0}", "fd09::")],
+)
+def test_all_addresses_of_a_range_serve(
+    hv1: OneByOne, protocol: str, mine: str, prefix: str
+) -> None:
+    """Which one, a hash decides: that 64 miss one of four is less likely than 1 in 10 million."""
+    translating(hv1, protocol, f"src addr {prefix}1-{prefix}4")
+    here, there = mine.format(1), mine.format(2)
+    given = {sent(hv1, packet(here, there, 2000 + n, 2000))[0] for n in range(64)}
+    assert given == {f"{prefix}{last}" for last in range(1, 5)}
+
+
+@pytest.mark.parametrize(
     ("protocol", "addresses", "nat", "error"),
     [
         ("ip", ("10.0.0.1", "10.0.0.2"), "10.9.0.1", ICMP(type=3, code=1)),
