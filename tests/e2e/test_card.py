@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.state import Count, Meter, entries, offloaded, refused, status, until
+from tests.e2e.state import (
+    Count,
+    Meter,
+    connections,
+    entries,
+    filters,
+    offloaded,
+    refused,
+    status,
+    until,
+)
 from tests.e2e.tcp_udp import End, TcpConversation, UdpConversation
+from tests.e2e.typed import add, delete
 from tests.e2e.wire import Port, all_ports
 from topologies.errors import ControlFailed
 from topologies.testbed import Testbed
@@ -21,6 +33,13 @@ def resize(net: Testbed, name: str, size: int) -> None:
     assert net["hv1"].must(*words.split()) == ""
 
 
+def resources(net: Testbed) -> dict[str, tuple[int, int]]:
+    """How much the card has of each thing, and how much of it is in use."""
+    shown = net["hv1"].must("devlink", "resource", "show", CARD)
+    found = re.findall(r"name (\w+) size (\d+) occ (\d+)", shown)
+    return {name: (int(size), int(occ)) for name, size, occ in found}
+
+
 def set_parameter(net: Testbed, name: str, value: int) -> None:
     words = f"devlink dev param set {CARD} name {name} value {value} cmode runtime"
     assert net["hv1"].must(*words.split()) == ""
@@ -29,8 +48,11 @@ def set_parameter(net: Testbed, name: str, value: int) -> None:
 @pytest.fixture
 def card(net: Testbed) -> Iterator[Testbed]:
     """The module's network, whose card is put back afterwards."""
+    before = resources(net)
     yield net
-    resize(net, "ct_rules", 2**22)
+    for name, (size, _) in resources(net).items():
+        if size != before[name][0]:
+            resize(net, name, before[name][0])
     set_parameter(net, "ct_insert_latency_us", 0)
     set_parameter(net, "ct_insert_failure_percent", 0)
 
@@ -98,7 +120,7 @@ def test_slow_insertion_leaves_nothing_stale(
         tcp.say("PA", reply=True, data=b"back")
     tcp.say(closing)
     until(lambda: status(card, "hv1")["copies"].get("closing"), "the end was seen")
-    set_parameter(card, "ct_insert_latency_us", 0)
+    # Its insertion is due behind the other's.
     lasting = conversation(ports, 9)
     talk(lasting)
     offloaded(card, 1, HV1)
@@ -132,6 +154,61 @@ def test_failed_insertions_are_tried_again(
         return bool(status(card, "hv1")["entries_in_hw"] == 1)
 
     until(in_hardware, "the connection in hardware")
+
+
+IDS = {
+    "tunnel_ids": "vxlan0 chain 0 proto ip flower enc_src_ip 7.7.7.8 enc_dst_ip 7.7.7.7 "
+    "enc_key_id {0} enc_dst_port 4789 {1} action drop",
+    "zone_ids": "ens1f0_0 chain 0 proto ip flower dst_ip 10.9.0.{0} {1} "
+    "action ct zone 9{0} pipe action drop",
+    "fte_ids": "ens1f0_0 chain 0 proto ip flower dst_ip 10.9.0.{0} {1} "
+    "action ct zone 9 pipe action drop",
+}
+
+
+@pytest.mark.parametrize("resource", IDS)
+def test_ids_run_out_and_there_is_room_again(card: Testbed, resource: str) -> None:
+    """Two filters that need an id each, and one is free; the second fits when the first is gone."""
+    hv1, line = card["hv1"], IDS[resource]
+    device = line.partition(" ")[0]
+    _, held = resources(card)[resource]
+    resize(card, resource, held + 1)
+    add(hv1, line.format(1, ""))
+    second = line.format(2, "verbose").replace(
+        f"{device} ", f"{device} ingress prio 1 "
+    )
+    said = hv1.cmd(f"tc filter add dev {second}")
+    what = resource.removesuffix("s").replace("_", " ")
+    assert f"no {what} is free: all {held + 1} are in use" in said
+    in_hw = [each.in_hw for each in filters(hv1, device) if each.prio == 1]
+    assert in_hw == [True, False]
+
+    def fits() -> bool:
+        delete(hv1, device, chain=0)
+        add(hv1, line.format(2, ""))
+        return all(each.in_hw for each in filters(hv1, device) if each.prio == 1)
+
+    until(fits, "the first one's id is free again")
+
+
+def test_tuple_ids_run_out(card: Testbed, ports: dict[str, Port]) -> None:
+    """A direction takes one; a connection that finds none stays in software until there is."""
+    _, held = resources(card)["tuple_ids"]
+    resize(card, "tuple_ids", held + 2)
+    first, second = conversation(ports, 0), conversation(ports, 1)
+    talk(first)
+    offloaded(card, 1, HV1)
+    talk(second)
+    full = f"no room: all {held + 2} tuple_ids are in use"
+    until(lambda: full in card["hv1"].must("why-not"), "the second one is refused")
+    gone = "conntrack -D -p udp -s 10.0.0.51 --sport 40000"
+    card["hv1"].must(*gone.split())
+
+    def second_is_in() -> bool:
+        talk(second)
+        return [each.in_hw for each in connections(card["hv1"])] == [True]
+
+    until(second_is_in, "the second one in hardware")
 
 
 def test_nonsense_is_refused(net: Testbed) -> None:
