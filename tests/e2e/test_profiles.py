@@ -159,6 +159,7 @@ def test_udp_is_offloaded_by_a_reply_or_step_by_step(
     exchange(datagrams)
     assert there.read(chain=0, protocol="ip") == Count(hardware=1)
     assert back.read(chain=0, protocol="ip") == Count(software=1)
+    assert "its replies are not: not assured yet" in net["hv1"].must("why-not")
     until(partial(reply_in_hardware, datagrams, back), "both ways in hardware")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.e2e.state import offloaded, status, until
 from tests.e2e.tcp_udp import End, TcpConversation, UdpConversation
+from tests.e2e.typed import add
+from tests.e2e.vm1_vm2 import est_filter, talk, udp, zone_filters
 from tests.e2e.wire import Port
 from topologies.testbed import Testbed
 
@@ -43,6 +45,17 @@ def test_a_ping_and_a_question(net: Testbed, ports: dict[str, Port]) -> None:
     assert icmp == "icmp is never offloaded: the flow table takes tcp and udp"
     assert udp.startswith("not established yet")
     assert icmp in net["hv1"].must("why-not", "reasons")
+
+
+def test_a_zone_that_hardware_does_not_have(
+    net: Testbed, ports: dict[str, Port]
+) -> None:
+    for line in (*zone_filters(5, 50), est_filter(50)):
+        add(net["hv1"], line.replace("flower", "flower skip_hw"))
+    talk(udp(ports))
+    until(lambda: status(net, "hv1")["entries"] == 1, "an entry, in software")
+    [reason] = [why for name, why in lines(net).items() if name.endswith("zone=5")]
+    assert reason == "no filter with this zone is in hardware"
 
 
 def test_every_filter_has_a_line(net: Testbed) -> None:
