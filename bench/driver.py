@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -26,8 +27,36 @@ _BATCH = max(AT_A_TIME)  # packet-ins that are handled at a time where many wait
 _ESTABLISHED = CtState.TRK | CtState.EST
 
 
+@dataclass(slots=True)
+class Handling:
+    """What was done with that which the switch had to tell, beside reading it."""
+
+    batches: int = 0
+    cpu_s: float = 0.0
+
+    def timed(
+        self, deliver: Callable[[list[bytes]], None]
+    ) -> Callable[[list[bytes]], None]:
+        """Have each batch of messages counted and timed."""
+
+        def take(said: list[bytes]) -> None:
+            began_s = time.process_time()
+            deliver(said)
+            self.cpu_s += time.process_time() - began_s
+            self.batches += 1
+
+        return take
+
+
 def extend(server: ControlServer) -> None:
     """Add the operations."""
+    handling = Handling()
+
+    def time_handling(request: dict[str, Any]) -> dict[str, Any]:
+        """Time from here on what is done with that which a switch tells."""
+        told = server.switch(request).datapath.socket
+        told.deliver = handling.timed(told.deliver)
+        return {"ok": True}
 
     def track(request: dict[str, Any]) -> dict[str, Any]:
         _track(server.switch(request), _flows(request))
@@ -64,7 +93,12 @@ def extend(server: ControlServer) -> None:
         "bench_offload": offload,
         "bench_compare": compare,
         "bench_barriers": barriers,
-        "bench_cpu": lambda request: {"cpu_s": time.process_time()},
+        "bench_time_handling": time_handling,
+        "bench_cpu": lambda request: {
+            "cpu_s": time.process_time(),
+            "handled_s": handling.cpu_s,
+            "batches": handling.batches,
+        },
     }
 
 

@@ -7,14 +7,18 @@ would; then real packets offload, age and tear down others beside them:
     TCP   handshake (3), FIN       -> offloaded, torn down
 
 Costs are processor time: the controller's own clock, and ovs-vswitchd's, less what
-both use in the same time when nothing happens.
+both use in the same time when nothing happens; and of the controller's, what goes into
+handling what the switch told. The rest of it is waking up and reading. Each is the
+median of some rounds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass
+from statistics import median
+from typing import NamedTuple
 
 from bench.bed import Bed, Hardware, bed, until
 from bench.figure import Figure, Plot, Point, check
@@ -45,10 +49,17 @@ _PATIENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Microseconds of processor time an event takes."""
+    """Microseconds of processor time an event takes, and how many batches it came in."""
 
     controller_us: float
+    handling_us: float
+    batches: float
     switch_us: float
+
+    @classmethod
+    def median(cls, costs: Iterable[Cost]) -> Cost:
+        """Of each figure for itself."""
+        return cls(*(median(each) for each in zip(*map(astuple, costs))))
 
 
 @dataclass(slots=True)
@@ -56,29 +67,44 @@ class _Cpu:
     """Processor time of controller and switch since it was made."""
 
     net: Bed
-    began: tuple[float, float, float]
+    began: _Clocks
 
     @classmethod
     def of(cls, net: Bed) -> _Cpu:
         """Begin to measure."""
         return cls(net, _clocks(net))
 
-    def used(self) -> tuple[float, float, float]:
-        """(controller, switch, wall) seconds."""
+    def used(self) -> _Clocks:
+        """What has been used since."""
         now = _clocks(self.net)
-        return now[0] - self.began[0], now[1] - self.began[1], now[2] - self.began[2]
+        return _Clocks(*(after - before for before, after in zip(self.began, now)))
 
 
-def _clocks(net: Bed) -> tuple[float, float, float]:
-    switch = net.switch().cpu_times()
-    controller: float = net.ask("bench_cpu")["cpu_s"]
-    return controller, switch.user + switch.system, time.monotonic()
+class _Clocks(NamedTuple):
+    """Seconds, and batches that the controller handled."""
+
+    controller_s: float
+    handling_s: float
+    batches: float
+    switch_s: float
+    wall_s: float
+
+
+def _clocks(net: Bed) -> _Clocks:
+    switch, driver = net.switch().cpu_times(), net.ask("bench_cpu")
+    return _Clocks(
+        driver["cpu_s"],
+        driver["handled_s"],
+        driver["batches"],
+        switch.user + switch.system,
+        time.monotonic(),
+    )
 
 
 def measure(quick: bool) -> Iterator[Figure | Plot]:
     """At 1k, 10k, 100k and 200k live connections."""
     counts = (500, 2_000) if quick else (1_000, 10_000, 100_000, 200_000)
-    events = 200 if quick else 1_000
+    events, rounds = (200, 1) if quick else (1_000, 3)
     memory: list[Point] = []
     costs: dict[str, list[tuple[int, Cost]]] = {
         "offload": [],
@@ -87,21 +113,28 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
     }
     idle = Idle(0.0, 0.0)
     with bed(tcp_timeout_s=_LONG_S, udp_timeout_s=_UDP_TIMEOUT_S) as net:
+        net.ask("bench_time_handling")
         with net.hardware() as switch, net.port("vm1") as vm1, net.port("vm2") as vm2:
             _come_and_go(
                 _Others(net, switch, vm1, vm2, 0, events // 4, _idle(net, 1.0))
             )
             began = net.controller.memory_info().rss
             live = 0
-            for round_, count in enumerate(counts, 1):
+            for size, count in enumerate(counts):
                 _make(net, live, count - live)
                 switch.check(live := count)
                 grown = net.controller.memory_info().rss - began
                 memory.append((count, grown / count))
                 idle = _idle(net, 2.0 if quick else 8.0)
-                others = _Others(net, switch, vm1, vm2, live, events, idle, round_)
-                for name, cost in _come_and_go(others).items():
-                    costs[name].append((count, cost))
+                came_and_went = [
+                    _come_and_go(
+                        _Others(net, switch, vm1, vm2, live, events, idle, number)
+                    )
+                    for number in range(1 + size * rounds, 1 + (size + 1) * rounds)
+                ]
+                for name, events_costs in costs.items():
+                    cost = Cost.median(each[name] for each in came_and_went)
+                    events_costs.append((count, cost))
     yield from _memory_figures(memory, quick)
     yield Figure(
         f"controller with {counts[-1]:,} live connections and no event",
@@ -122,7 +155,7 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
                 (count, getattr(cost, f"{who}_us")) for count, cost in found
             ]
             for name, found in costs.items()
-            for who in ("controller", "switch")
+            for who in ("controller", "handling", "switch")
         },
         log_x=True,
     )
@@ -161,6 +194,13 @@ def _cost_figures(name: str, found: list[tuple[int, Cost]]) -> Iterator[Figure |
             f"<= {_FLAT}",
             ratio <= _FLAT,
         )
+        yield Figure(
+            f"of that, handling it ({cost.batches:.2f} batches each)",
+            cost.handling_us,
+            "us",
+            f"at {few:,} {first.handling_us:.0f} us ({first.batches:.2f} batches)",
+            cost.handling_us / first.handling_us,
+        )
 
 
 def _make(net: Bed, first: int, count: int) -> None:
@@ -187,8 +227,8 @@ def _idle(net: Bed, seconds: float) -> Idle:
     def shares(for_s: float) -> Idle:
         cpu = _Cpu.of(net)
         time.sleep(for_s)
-        controller_s, switch_s, wall_s = cpu.used()
-        return Idle(controller_s / wall_s, switch_s / wall_s)
+        used = cpu.used()
+        return Idle(used.controller_s / used.wall_s, used.switch_s / used.wall_s)
 
     until(lambda: shares(1.0).controller < _CALM, "a calm controller", _PATIENCE_S)
     return shares(seconds)
@@ -223,10 +263,14 @@ class _Others:
         busy = _Cpu.of(self.net)
         event()
         self.switch.wait_for(live)
-        controller_s, switch_s, wall_s = busy.used()
+        used = busy.used()
+        controller_s = used.controller_s - self.idle.controller * used.wall_s
+        switch_s = used.switch_s - self.idle.switch * used.wall_s
         return Cost(
-            (controller_s - self.idle.controller * wall_s) / self.count * 1e6,
-            (switch_s - self.idle.switch * wall_s) / self.count * 1e6,
+            controller_s / self.count * 1e6,
+            used.handling_s / self.count * 1e6,
+            used.batches / self.count,
+            switch_s / self.count * 1e6,
         )
 
 
