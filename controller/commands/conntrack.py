@@ -19,6 +19,11 @@ _LIST = ("-L", "--dump")
 _DELETE = ("-D", "--delete")
 _FLUSH = ("-F", "--flush")
 _COUNT = ("-C", "--count")
+_OURS = (*_LIST, *_DELETE, *_FLUSH, *_COUNT)
+_OF_THE_KERNEL = (
+    *("-E", "--event", "-G", "--get", "-I", "--create", "-A", "--add"),
+    *("-U", "--update", "-R", "--load-file", "-S", "--stats"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,10 @@ def run(
     if not argv:
         return None
     command, *options = argv
-    if command not in (*_LIST, *_DELETE, *_FLUSH, *_COUNT):
+    if command in _OF_THE_KERNEL and not hypervisor.config.netns:
+        text = f"{_HEAD}{command}: Open vSwitch's own conntrack has -L, -D, -F and -C\n"
+        return Answer(1, stderr=text)
+    if command not in _OURS:
         return None
     if options[:1] == ["conntrack"]:
         options = options[1:]

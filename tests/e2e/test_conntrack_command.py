@@ -86,6 +86,13 @@ def test_unknown_options(two: Testbed, line: str, why: str) -> None:
     assert len(connections(two["hv1"])) == 2
 
 
+@pytest.mark.datapath("user", reason="the kernel's conntrack tells of events")
+def test_events_are_not_told_of(two: Testbed) -> None:
+    said = typed(two["hv1"], "conntrack -E")
+    why = "-E: Open vSwitch's own conntrack has -L, -D, -F and -C\n"
+    assert said == Said(1, "", HEAD + why)
+
+
 def test_delete_by_tuple(two: Testbed) -> None:
     """Its two entries go at once, here alone, and nobody else's."""
     hv1 = two["hv1"]

@@ -157,7 +157,15 @@ def test_flush() -> None:
     )
 
 
-@pytest.mark.parametrize("argv", [["conntrack"], ["conntrack", "-E"], ["ls"], []])
+@pytest.mark.parametrize("option", ["-E", "--stats"])
+def test_what_only_the_kernels_can(option: str) -> None:
+    """The system's own would be asked about a conntrack that nothing here uses."""
+    found = bed().run(f"conntrack {option}")
+    text = f"{HEAD}{option}: Open vSwitch's own conntrack has -L, -D, -F and -C\n"
+    assert found == Answer(1, "", text)
+
+
+@pytest.mark.parametrize("argv", [["conntrack"], ["conntrack", "-V"], ["ls"], []])
 def test_the_rest_is_the_systems(argv: list[str]) -> None:
     made = bed()
     found = commands.run(made.hypervisor, made.switch, argv, None, 0.0)
