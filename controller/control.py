@@ -70,6 +70,8 @@ class ControlServer:
     def answer(self, line: bytes) -> Reply:
         """The reply to one request."""
         try:
+            if len(line) > MAX_REQUEST_BYTES:
+                raise BadRequest(f"more than {MAX_REQUEST_BYTES >> 20} MiB at once")
             request = json.loads(line)
             operation = self.operations.get(request["op"])
             if operation is None:
@@ -149,12 +151,12 @@ def listen(path: str) -> Any:
 
 
 def _read_line(client: Any) -> bytes:
-    received = bytearray()
-    while b"\n" not in received and len(received) < MAX_REQUEST_BYTES:
+    """A line; of one that is longer than a request may be, a part that is too."""
+    received, piece = bytearray(), b" "
+    while piece and b"\n" not in piece:
         piece = client.recv(65536)
-        if not piece:
-            break
-        received += piece
+        if len(received) <= MAX_REQUEST_BYTES:
+            received += piece
     return bytes(received)
 
 

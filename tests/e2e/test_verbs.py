@@ -164,6 +164,9 @@ def test_a_chain_that_is_not_there_passes_to_the_stack(hv1: OneByOne) -> None:
 
 
 def test_32_actions(hv1: OneByOne) -> None:
-    """All of them are done."""
+    """All of them are done; one more is refused."""
     hv1.add(chain(0, f"{MIRROR_TO_VM2} pipe " * 31 + "action drop"))
     assert len(hv1.through(udp()).vm2) == 31
+    device, rest = chain(0, "action pipe " * 32 + "action drop").split(maxsplit=1)
+    said = hv1.hypervisor.cmd(f"tc filter add dev {device} ingress {rest}")
+    assert "Error: Only support up to 32 actions per filter." in said
