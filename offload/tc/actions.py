@@ -42,7 +42,6 @@ from offload.tc.options import Options
 from offload.tc.stats import ActionState, show_cookie, show_labels, show_stats
 from offload.tc.words import Declined, Words
 
-MAX_ACTIONS = 32
 _MAX_COOKIE_DIGITS = 32
 
 PARSERS: dict[str, Callable[[Words], Request]] = {

@@ -6,10 +6,10 @@ net/sched/cls_flower.c:fl_change, fl_validate_ct_state
 
 from __future__ import annotations
 
+from offload.actions import MAX_ACTIONS
 from offload.cls_api import Change
 from offload.errors import KernelError, Unsupported
 from offload.flower import CtState, Key
-from offload.tc.actions import MAX_ACTIONS
 from offload.tc.command import (
     ChainEdit,
     ChainShow,

@@ -128,17 +128,27 @@ def test_two_clients_on_one_reply_tuple(net: Testbed, ports: dict[str, Port]) ->
     second = near.packet(
         replace(far, ip="10.0.0.101"), UDP(sport=4000, dport=8080), b"second"
     )
-    ports["vm1"].send(second)
-    came = parsed(ports["vm2"].take(lambda frame: frame.endswith(b"second"), "it"))
-    assert came[IP].dst == "10.0.0.52" and came[UDP].sport != 4000
+
+    def second_talks() -> int:
+        """What its port is at the server."""
+        ports["vm1"].send(second)
+        came = parsed(ports["vm2"].take(lambda frame: frame.endswith(b"second"), "it"))
+        port = int(came[UDP].sport)
+        assert came[IP].dst == "10.0.0.52" and port != 4000
+        ports["vm2"].send(far.packet(near, UDP(sport=8080, dport=port), b"back"))
+        answer = ports["vm1"].take(lambda frame: frame.endswith(b"back"), "its answer")
+        got = parsed(answer)
+        assert (got[IP].src, got[UDP].dport) == ("10.0.0.101", 4000)
+        return port
+
+    port = second_talks()
     replies = [each.reply for each in connections(net["hv1"], "-w", "5")]
     assert len(replies) == len({*replies}) == 2
-    back = far.packet(near, UDP(sport=8080, dport=came[UDP].sport), b"back")
-    ports["vm2"].send(back)
-    got = parsed(ports["vm1"].take(lambda frame: frame.endswith(b"back"), "its answer"))
-    assert (got[IP].src, got[UDP].dport) == ("10.0.0.101", 4000)
     offloaded(net, 2, HV1)
     exchange(first)
+    meter = Meter(net["hv1"], "ens1f0_0")
+    assert second_talks() == port
+    assert meter.read(chain=0, prio=1) == Count(hardware=1)
 
 
 def test_an_icmp_error_of_a_translated_connection(
