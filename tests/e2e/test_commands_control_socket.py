@@ -103,6 +103,7 @@ def test_a_client_that_hangs_up(module_net: Testbed, path: str, begun: bytes) ->
         with client(path) as asking:
             asking.sendall(begun)
     assert status(module_net, "hv1")["connected"]
+    assert "Traceback" not in log(module_net)
 
 
 def test_clients_that_say_nothing_keep_nobody_waiting(
@@ -133,6 +134,11 @@ def client(path: str) -> socket.socket:
     asking.settimeout(_PATIENCE_S)
     asking.connect(path)
     return asking
+
+
+def log(net: Testbed) -> str:
+    """What the driver wrote so far."""
+    return (net.run_.directory / "controller.log").read_text()
 
 
 def read(asking: socket.socket) -> bytes:
