@@ -134,6 +134,10 @@ def test_before_its_usage_tc_says_what_is_wrong(hv1: Any, line: str) -> None:
             filter_add("").replace("flower", "flowr"),
             refused("TC classifier not found"),
         ),
+        (
+            filter_add("action drop").replace("ingress", "egress"),
+            refused("egress: the testbed runs ingress filters only"),
+        ),
     ],
 )
 def test_the_kernel_refuses(hv1: Any, line: str, answer: Said) -> None:
