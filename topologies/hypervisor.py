@@ -50,6 +50,9 @@ _TUNNEL_OPTIONS = (
     "df_default=false",
 )
 _READY_S = 10.0
+# Open vSwitch forgets a datapath flow that was silent for so long, its least. A flow kept
+# is translated anew at each change of any table: see docs/performance.md.
+_IDLE_MS = 500
 # With the openvswitch module every namespace's own packets are tracked (nf_conncount_init holds
 # conntrack's hooks). The tunnels' outer ones are not, as is usual where flows are offloaded.
 _UNTRACKED_TUNNELS = """
@@ -172,7 +175,10 @@ class Hypervisor(RunNode, Switch):
         if self._on_kernel:
             self.must("nft", "-f", "-", stdin=_UNTRACKED_TUNNELS)
         self.ovs.wait_for_database()
-        self.ovs.vsctl("--no-wait", "init", *self._bridges(), *self._datapath())
+        switch = ("--", "set", "Open_vSwitch", ".", f"other_config:max-idle={_IDLE_MS}")
+        self.ovs.vsctl(
+            "--no-wait", "init", *switch, *self._bridges(), *self._datapath()
+        )
         self.ovs.start_switch()
 
     def _bridges(self) -> list[str]:

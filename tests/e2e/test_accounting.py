@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.e2e.asked import asked
-from tests.e2e.state import Count, Meter, connections, offloaded
-from tests.e2e.vm1_vm2 import HV1, exchange, tcp
+from tests.e2e.state import Count, Meter, connections, offloaded, until
+from tests.e2e.vm1_vm2 import HV1, exchange, talk, tcp, udp
 from tests.e2e.wire import Port, all_ports
 from topologies.testbed import Testbed
 
@@ -89,3 +89,28 @@ def test_conntrack_shows_what_hardware_carried(
         (21, 21 * length),
         (20, 20 * length),
     ]
+
+
+def test_a_silent_connection_has_no_datapath_flow_and_is_still_in_hardware(
+    net: Testbed, ports: dict[str, Port]
+) -> None:
+    """Sooner than OVS forgets by default: each flow kept is translated at each change."""
+    one, hv1 = udp(ports), net["hv1"]
+    talk(one)
+    offloaded(net, 1, HV1)
+
+    def has_a_flow() -> bool:
+        return "src=53" in str(hv1.must("ovs-appctl", "dpctl/dump-flows"))
+
+    def is_cached() -> bool:
+        exchange(one)
+        return has_a_flow()
+
+    until(is_cached, "a flow of it")
+    until(lambda: not has_a_flow(), "no flow of it", 5.0)
+    there = Meter(hv1, "ens1f0_0")
+    exchange(one)
+    assert there.used() == {
+        (0, "ip", "-trk"): Count(hardware=1),
+        (2, "ip", "+trk+est"): Count(hardware=1),
+    }
