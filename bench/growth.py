@@ -155,9 +155,10 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
                 (count, getattr(cost, f"{who}_us")) for count, cost in found
             ]
             for name, found in costs.items()
-            for who in ("controller", "handling", "switch")
+            for who in ("controller", "switch")
         },
         log_x=True,
+        log_y=True,
     )
 
 
