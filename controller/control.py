@@ -161,9 +161,11 @@ def _read_line(client: Any) -> bytes:
 
 
 def _words(argv: object) -> list[str]:
-    """A command line, which is a list of words."""
+    """A command line, which is a list of words; no process is given a NUL in one."""
     if not isinstance(argv, list) or not all(isinstance(each, str) for each in argv):
         raise BadRequest("argv is no list of words")
+    if any("\0" in each for each in argv):
+        raise BadRequest("argv has a NUL in a word")
     return argv
 
 

@@ -19,7 +19,8 @@ def batch(text: str) -> Iterator[tuple[int, list[str]]]:
     """The commands of ``text``, each with the number of its last line.
 
     ``#`` starts a comment anywhere, even in quotes; a backslash before the end
-    of a line joins the next one; a quote counts where a word begins.
+    of a line joins the next one; a quote counts where a word begins; a NUL ends
+    a line, as it does a string of C.
     Raises Refusal when it comes to a line that cannot be split.
     """
     lines = _LINE.findall(text)
@@ -44,7 +45,7 @@ def failed(file: str, line_number: int) -> str:
 
 
 def _without_comment(line: str) -> str:
-    return line.partition("#")[0]
+    return line.partition("\0")[0].partition("#")[0]
 
 
 def split(line: str) -> list[str]:

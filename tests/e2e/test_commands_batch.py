@@ -74,6 +74,7 @@ def test_force_goes_on(hv1: Any) -> None:
         f"{ADD} bogus_key",
         f"{ADD} ct_state +bogus",
         "nonsense",
+        f"{ADD} bogus_key\0 action drop",
         f'{ADD} dst_ip "10.9.0.1',
     ],
 )

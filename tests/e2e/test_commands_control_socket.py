@@ -44,6 +44,10 @@ BAD = {
     "an unknown hypervisor": b'{"op": "exec", "hypervisor": "hv9", "argv": ["tc"]}\n',
     "no command": b'{"op": "exec", "hypervisor": "hv1"}\n',
     "a command of numbers": b'{"op": "exec", "hypervisor": "hv1", "argv": ["tc", 1]}\n',
+    "a NUL in an argument": (
+        b'{"op": "exec", "hypervisor": "hv1", "argv": ["tc", "filter", "show", "dev",'
+        b' "ens1f0_0\\u0000", "ingress"]}\n'
+    ),
     "a batch of lists": (
         b'{"op": "exec", "hypervisor": "hv1", "argv": ["tc", "-b", "-"], "stdin": []}\n'
     ),

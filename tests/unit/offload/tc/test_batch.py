@@ -35,6 +35,15 @@ def test_only_a_newline_ends_a_line() -> None:
     assert list(batch("a\x0bb\x0cc\nd")) == [(1, ["a\x0bb\x0cc"]), (2, ["d"])]
 
 
+def test_a_nul_ends_a_line_as_it_does_tcs_string() -> None:
+    text = "filter show\0 dev d\nfilter\0 \\\n#\n\0nonsense\nlast # \0\n"
+    assert list(batch(text)) == [
+        (1, ["filter", "show"]),
+        (2, ["filter"]),
+        (5, ["last"]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said", "exit_code"),
     [
