@@ -7,7 +7,7 @@ vm1 10.0.0.51 --ens1f0_0--> hv1 --ens1f0_1--> vm2 10.0.0.52
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -21,24 +21,10 @@ from tests.e2e.tcp_udp import (
     transfer,
 )
 from tests.e2e.typed import add
-from tests.e2e.vm1_vm2 import VM1, exchange, nat_filters, talk
+from tests.e2e.vm1_vm2 import IPV4, VM1, Family, exchange, families, nat_filters, talk
 from tests.e2e.wire import Port, parsed
 from topologies.testbed import Testbed
 
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """An address family's addresses: a client, a server, and what NAT makes of one."""
-
-    protocol: str
-    client: str
-    server: str
-    translated: str
-
-
-IPV4 = Family("ip", "10.0.0.51", "10.0.0.52", "10.0.0.100")
-IPV6 = Family("ipv6", "fd00::51", "fd00::52", "fd00::100")
-families = pytest.mark.parametrize("family", [IPV4, IPV6], ids=["ipv4", "ipv6"])
 protocols = pytest.mark.parametrize("kind", [TcpConversation, UdpConversation])
 
 

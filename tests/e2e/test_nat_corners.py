@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.inet import ICMP, UDP
+from scapy.layers.inet6 import ICMPv6DestUnreach
 from scapy.packet import Packet
 
 from tests.e2e.state import Count, Meter, connections, offloaded
@@ -18,95 +18,119 @@ from tests.e2e.vm1_vm2 import (
     TO_VM1,
     TO_VM2,
     VM1,
+    Family,
     client,
     exchange,
+    families,
     nat_filters,
     talk,
-    udp,
 )
 from tests.e2e.wire import Port, parsed
 from topologies.testbed import Testbed
 
 
-def ask(ports: dict[str, Port], sport: int) -> Packet:
-    """A question from vm1's port, as it arrives at vm2."""
-    question = udp(ports, sport).datagram()
-    ports["vm1"].send(question)
-    return parsed(ports["vm2"].take(lambda frame: frame[-1:] == b"x", "the question"))
+def ends(ports: dict[str, Port], family: Family, server_port: int) -> tuple[End, End]:
+    """The client at vm1, the server at vm2."""
+    client = End(ports["vm1"], family.client, 4000)
+    return client, End(ports["vm2"], family.server, server_port)
 
 
-def answer(ports: dict[str, Port], asked: Packet, sport: int) -> None:
-    """vm2's answer to what it was asked; vm1 must see it come from whom it asked."""
-    back = Ether(src=ports["vm2"].mac, dst=ports["vm1"].mac)
-    back /= IP(src=asked[IP].dst, dst=asked[IP].src)
-    back /= UDP(sport=asked[UDP].dport, dport=asked[UDP].sport) / b"y"
-    ports["vm2"].send(back)
-    came = parsed(ports["vm1"].take(lambda frame: frame[-1:] == b"y", "the answer"))
-    assert (came[IP].src, came[IP].dst) == ("10.0.0.52", "10.0.0.51")
-    assert (came[UDP].sport, came[UDP].dport) == (53, sport)
+def question(ports: dict[str, Port], family: Family, sport: int) -> Packet:
+    """What vm1 asks."""
+    client, server = ends(ports, family, 53)
+    return UdpConversation(replace(client, number=sport), server).datagram()
 
 
-def test_ranges_of_addresses_and_ports(net: Testbed, ports: dict[str, Port]) -> None:
+def ask(ports: dict[str, Port], family: Family, sport: int) -> tuple[str, int]:
+    """Whom vm2 takes for the one who asked, when vm1 asks from a port."""
+    ports["vm1"].send(question(ports, family, sport))
+    came = ports["vm2"].take(lambda frame: frame[-1:] == b"x", "the question")
+    asked = parsed(came)
+    assert (asked.payload.dst, asked[UDP].dport) == (family.server, 53)
+    return asked.payload.src, asked[UDP].sport
+
+
+def answer(
+    ports: dict[str, Port], family: Family, asker: tuple[str, int], sport: int
+) -> None:
+    """vm2's answer to who asked; vm1 must see it come from whom it asked."""
+    client, server = ends(ports, family, 53)
+    seen, own = End(ports["vm1"], *asker), replace(client, number=sport)
+    answered = UdpConversation(own, server, client_seen=seen)
+    answered.say(reply=True, data=b"y")
+
+
+@families
+def test_ranges_of_addresses_and_ports(
+    net: Testbed, ports: dict[str, Port], family: Family
+) -> None:
     """Each connection gets a pair of its own within both ranges; hardware keeps to it."""
-    nat = "src addr 10.0.0.100-10.0.0.103 port 6000-6009"
-    add(net["hv1"], *nat_filters("ip", nat))
+    addresses = [family.translated[:-1] + last for last in "0123"]
+    nat = f"src addr {addresses[0]}-{addresses[-1]} port 6000-6009"
+    add(net["hv1"], *nat_filters(family.protocol, nat))
     given = {}
     for sport in range(4000, 4008):
-        asked = ask(ports, sport)
-        given[sport] = asked[IP].src, asked[UDP].sport
-        answer(ports, asked, sport)
+        given[sport] = ask(ports, family, sport)
+        answer(ports, family, given[sport], sport)
     assert len({*given.values()}) == 8
-    assert {address for address, _ in given.values()} <= {
-        f"10.0.0.{last}" for last in range(100, 104)
-    }
+    assert {address for address, _ in given.values()} <= {*addresses}
     assert {port for _, port in given.values()} <= {*range(6000, 6010)}
     offloaded(net, 8, HV1)
     meter = Meter(net["hv1"], "ens1f0_0")
     for sport, pair in given.items():
-        asked = ask(ports, sport)
-        assert (asked[IP].src, asked[UDP].sport) == pair
-        answer(ports, asked, sport)
+        assert ask(ports, family, sport) == pair
+        answer(ports, family, pair, sport)
     assert meter.read(chain=0, prio=1) == Count(hardware=8)
 
 
-def test_when_ports_run_out(net: Testbed, ports: dict[str, Port]) -> None:
+@families
+def test_when_ports_run_out(
+    net: Testbed, ports: dict[str, Port], family: Family
+) -> None:
     """Two ports, three connections: the third waits until a port is free."""
-    add(net["hv1"], *nat_filters("ip", "src addr 10.0.0.100 port 6000-6001"))
+    nat = f"src addr {family.translated} port 6000-6001"
+    add(net["hv1"], *nat_filters(family.protocol, nat))
+    both = {(family.translated, 6000), (family.translated, 6001)}
     for sport in (4000, 4001):
-        answer(ports, ask(ports, sport), sport)
-    ports["vm1"].send(udp(ports, 4002).datagram())
-    assert ask(ports, 4000)[UDP].sport in (6000, 6001), "the other one came through"
+        answer(ports, family, ask(ports, family, sport), sport)
+    ports["vm1"].send(question(ports, family, 4002))
+    assert ask(ports, family, 4000) in both, "the other one came through"
     assert len(connections(net["hv1"], "-w", "5")) == 2
     offloaded(net, 2, HV1)
-    gone = "conntrack -D -w 5 -p udp -s 10.0.0.51 --sport 4001"
+    gone = f"conntrack -D -w 5 -p udp -s {family.client} --sport 4001"
     net["hv1"].must(*gone.split())
-    asked = ask(ports, 4002)
-    assert asked[UDP].sport in (6000, 6001) and asked[IP].src == "10.0.0.100"
-    answer(ports, asked, 4002)
+    asker = ask(ports, family, 4002)
+    assert asker in both
+    answer(ports, family, asker, 4002)
 
 
-def test_hairpin(net: Testbed, ports: dict[str, Port]) -> None:
+@families
+def test_hairpin(net: Testbed, ports: dict[str, Port], family: Family) -> None:
     """vm1 asks vm2 by a public address and is itself translated: two zones, in hardware."""
-    est = "proto ip flower ct_state +trk+est"
-    new = "proto ip flower ct_state +trk+new action ct commit"
+    mine = f"proto {family.protocol} flower"
+    est = f"{mine} ct_state +trk+est"
+    new = f"{mine} ct_state +trk+new action ct commit"
+    from_vm1, from_vm2 = (
+        each.replace("proto ip flower", mine) for each in (FROM_VM1, FROM_VM2)
+    )
     add(
         net["hv1"],
-        f"{FROM_VM1} action ct zone 5 nat pipe action goto chain 50",
-        f"ens1f0_0 chain 50 {new} zone 5 nat dst addr 10.0.0.52 port 53 pipe "
+        f"{from_vm1} action ct zone 5 nat pipe action goto chain 50",
+        f"ens1f0_0 chain 50 {new} zone 5 nat dst addr {family.server} port 53 pipe "
         "action ct zone 6 nat pipe action goto chain 51",
         f"ens1f0_0 chain 50 {est} action ct zone 6 nat pipe action goto chain 51",
-        f"ens1f0_0 chain 51 {new} zone 6 nat src addr 10.0.0.100 pipe {TO_VM2}",
+        f"ens1f0_0 chain 51 {new} zone 6 nat src addr {family.translated} pipe {TO_VM2}",
         f"ens1f0_0 chain 51 {est} {TO_VM2}",
-        f"{FROM_VM2} action ct zone 6 nat pipe action goto chain 50",
+        f"{from_vm2} action ct zone 6 nat pipe action goto chain 50",
         f"ens1f0_1 chain 50 {est} action ct zone 5 nat pipe action goto chain 51",
         f"ens1f0_1 chain 51 {est} {TO_VM1}",
     )
-    near, far = client(ports), End(ports["vm2"], "10.0.0.52", 53)
+    near, far = ends(ports, family, 53)
     hairpin = UdpConversation(
         near,
         far,
-        client_seen=replace(near, ip="10.0.0.100"),
-        server_seen=replace(far, ip="10.0.0.100", number=5353),
+        client_seen=replace(near, ip=family.translated),
+        server_seen=replace(far, ip=family.translated, number=5353),
     )
     talk(hairpin)
     offloaded(net, 2, HV1)
@@ -118,27 +142,29 @@ def test_hairpin(net: Testbed, ports: dict[str, Port]) -> None:
         assert meter.read(chain=51, prio=1) == Count(hardware=3)
 
 
-def test_two_clients_on_one_reply_tuple(net: Testbed, ports: dict[str, Port]) -> None:
+@families
+def test_two_clients_on_one_reply_tuple(
+    net: Testbed, ports: dict[str, Port], family: Family
+) -> None:
     """A server is asked by two addresses: replies would be alike, so one port changes."""
-    nat = "dst addr 10.0.0.52 port 8080"
-    add(net["hv1"], *nat_filters("ip", nat))
-    near, far = client(ports), End(ports["vm2"], "10.0.0.52", 8080)
-    first = UdpConversation(near, far, server_seen=replace(far, ip="10.0.0.100"))
+    nat = f"dst addr {family.server} port 8080"
+    add(net["hv1"], *nat_filters(family.protocol, nat))
+    near, far = ends(ports, family, 8080)
+    other = replace(far, ip=family.translated[:-1] + "1")
+    first = UdpConversation(near, far, server_seen=replace(far, ip=family.translated))
     talk(first)
-    second = near.packet(
-        replace(far, ip="10.0.0.101"), UDP(sport=4000, dport=8080), b"second"
-    )
+    second = near.packet(other, UDP(sport=4000, dport=8080), b"second")
 
     def second_talks() -> int:
         """What its port is at the server."""
         ports["vm1"].send(second)
         came = parsed(ports["vm2"].take(lambda frame: frame.endswith(b"second"), "it"))
         port = int(came[UDP].sport)
-        assert came[IP].dst == "10.0.0.52" and port != 4000
+        assert came.payload.dst == family.server and port != 4000
         ports["vm2"].send(far.packet(near, UDP(sport=8080, dport=port), b"back"))
         answer = ports["vm1"].take(lambda frame: frame.endswith(b"back"), "its answer")
         got = parsed(answer)
-        assert (got[IP].src, got[UDP].dport) == ("10.0.0.101", 4000)
+        assert (got.payload.src, got[UDP].dport) == (other.ip, 4000)
         return port
 
     port = second_talks()
@@ -151,27 +177,29 @@ def test_two_clients_on_one_reply_tuple(net: Testbed, ports: dict[str, Port]) ->
     assert meter.read(chain=0, prio=1) == Count(hardware=1)
 
 
+@families
 def test_an_icmp_error_of_a_translated_connection(
-    net: Testbed, ports: dict[str, Port]
+    net: Testbed, ports: dict[str, Port], family: Family
 ) -> None:
     """It is related, arrives at who caused it, and quotes the packet as that one sent it."""
     add(
         net["hv1"],
-        *nat_filters("ip", "src addr 10.0.0.100 port 6000"),
-        f"ens1f0_1 chain 50 proto ip flower ct_state +trk+rel {TO_VM1}",
+        *nat_filters(family.protocol, f"src addr {family.translated} port 6000"),
+        f"ens1f0_1 chain 50 proto {family.protocol} flower ct_state +trk+rel {TO_VM1}",
     )
-    near, far = client(ports), End(ports["vm2"], "10.0.0.52", 53)
-    seen = replace(near, ip="10.0.0.100", number=6000)
+    near, far = ends(ports, family, 53)
+    seen = replace(near, ip=family.translated, number=6000)
     datagrams = UdpConversation(near, far, client_seen=seen)
     talk(datagrams)
     offloaded(net, 1, HV1)
-    quoted = parsed(datagrams.say())[IP]
-    error = Ether(src=ports["vm2"].mac, dst=VM1) / IP(src="10.0.0.52", dst="10.0.0.100")
-    ports["vm2"].send(error / ICMP(type=3, code=3) / quoted)
-    came = parsed(ports["vm1"].take(lambda frame: frame[23] == 1, "the error"))
-    assert came[IP].dst == "10.0.0.51" and came[ICMP].type == 3
-    inner = came[ICMP].payload
-    assert (inner.src, inner.sport, inner.dport) == ("10.0.0.51", 4000, 53)
+    unreachable = ICMP(type=3, code=3)
+    if family.protocol == "ipv6":
+        unreachable = ICMPv6DestUnreach(code=4)
+    arrived = bytes(parsed(datagrams.say()).payload)
+    ports["vm2"].send(far.packet(seen, unreachable, arrived))
+    sent = bytes(datagrams.datagram().payload)
+    wanted = bytes(far.packet(near, unreachable, sent))
+    ports["vm1"].take(wanted.__eq__, "the error")
     exchange(datagrams)
     offloaded(net, 1, HV1)
 

@@ -7,7 +7,10 @@ Their addresses are those of no machine, so no kernel answers on its own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from tests.e2e.state import connections
 from tests.e2e.tcp_udp import Conversation, End, TcpConversation, UdpConversation
@@ -19,6 +22,21 @@ TO_VM1 = "action mirred egress redirect dev ens1f0_0"
 TO_VM2 = "action mirred egress redirect dev ens1f0_1"
 FROM_VM1 = f"ens1f0_0 chain 0 proto ip flower src_mac {VM1} dst_mac {VM2} ct_state -trk"
 FROM_VM2 = f"ens1f0_1 chain 0 proto ip flower src_mac {VM2} dst_mac {VM1} ct_state -trk"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """An address family's addresses: a client, a server, and what NAT makes of one."""
+
+    protocol: str
+    client: str
+    server: str
+    translated: str
+
+
+IPV4 = Family("ip", "10.0.0.51", "10.0.0.52", "10.0.0.100")
+IPV6 = Family("ipv6", "fd00::51", "fd00::52", "fd00::100")
+families = pytest.mark.parametrize("family", [IPV4, IPV6], ids=["ipv4", "ipv6"])
 
 
 def udp(ports: dict[str, Port], sport: int = 4000) -> UdpConversation:
