@@ -235,8 +235,14 @@ def status(net: Testbed, name: str) -> dict[str, Any]:
 
 def tags_held(hypervisor: Any) -> int:
     """How many chain tags of the card are in use or rest."""
+    return resources(hypervisor)["chain_tags"][1]
+
+
+def resources(hypervisor: Any) -> dict[str, tuple[int, int]]:
+    """How much the card has of each thing, and how much of it is in use."""
     shown = asked(hypervisor, "devlink", "resource", "show", "pci/0000:03:00.0")
-    return int(re.findall(r"name chain_tags .* occ (\d+)", shown)[0])
+    found = re.findall(r"name (\w+) size (\d+) occ (\d+)", shown)
+    return {name: (int(size), int(occ)) for name, size, occ in found}
 
 
 def settle(hypervisor: Any) -> None:

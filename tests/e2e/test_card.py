@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +14,7 @@ from tests.e2e.state import (
     filters,
     offloaded,
     refused,
+    resources,
     status,
     until,
 )
@@ -33,13 +33,6 @@ def resize(net: Testbed, name: str, size: int) -> None:
     assert net["hv1"].must(*words.split()) == ""
 
 
-def resources(net: Testbed) -> dict[str, tuple[int, int]]:
-    """How much the card has of each thing, and how much of it is in use."""
-    shown = net["hv1"].must("devlink", "resource", "show", CARD)
-    found = re.findall(r"name (\w+) size (\d+) occ (\d+)", shown)
-    return {name: (int(size), int(occ)) for name, size, occ in found}
-
-
 def set_parameter(net: Testbed, name: str, value: int) -> None:
     words = f"devlink dev param set {CARD} name {name} value {value} cmode runtime"
     assert net["hv1"].must(*words.split()) == ""
@@ -48,9 +41,9 @@ def set_parameter(net: Testbed, name: str, value: int) -> None:
 @pytest.fixture
 def card(net: Testbed) -> Iterator[Testbed]:
     """The module's network, whose card is put back afterwards."""
-    before = resources(net)
+    before = resources(net["hv1"])
     yield net
-    for name, (size, _) in resources(net).items():
+    for name, (size, _) in resources(net["hv1"]).items():
         if size != before[name][0]:
             resize(net, name, before[name][0])
     set_parameter(net, "ct_insert_latency_us", 0)
@@ -171,13 +164,11 @@ def test_ids_run_out_and_there_is_room_again(card: Testbed, resource: str) -> No
     """Two filters that need an id each, and one is free; the second fits when the first is gone."""
     hv1, line = card["hv1"], IDS[resource]
     device = line.partition(" ")[0]
-    _, held = resources(card)[resource]
+    _, held = resources(card["hv1"])[resource]
     resize(card, resource, held + 1)
     add(hv1, line.format(1, ""))
-    second = line.format(2, "verbose").replace(
-        f"{device} ", f"{device} ingress prio 1 "
-    )
-    said = hv1.cmd(f"tc filter add dev {second}")
+    second = line.format(2, "verbose").removeprefix(device)
+    said = hv1.cmd(f"tc filter add dev {device} ingress prio 1 {second}")
     what = resource.removesuffix("s").replace("_", " ")
     assert f"no {what} is free: all {held + 1} are in use" in said
     in_hw = [each.in_hw for each in filters(hv1, device) if each.prio == 1]
@@ -193,7 +184,7 @@ def test_ids_run_out_and_there_is_room_again(card: Testbed, resource: str) -> No
 
 def test_tuple_ids_run_out(card: Testbed, ports: dict[str, Port]) -> None:
     """A direction takes one; a connection that finds none stays in software until there is."""
-    _, held = resources(card)["tuple_ids"]
+    _, held = resources(card["hv1"])["tuple_ids"]
     resize(card, "tuple_ids", held + 2)
     first, second = conversation(ports, 0), conversation(ports, 1)
     talk(first)
