@@ -119,20 +119,26 @@ class Switch:
         self.hypervisor.insertion_due(later)
         self.flush_soon()
 
-    def settled(self, anew: bool = False) -> None:
-        """Send the outbox and wait until packets follow it.
+    def caught_up(self) -> None:
+        """Return when what the switch had to tell has been heard, and its outcome carried out.
 
-        After the barrier the rules are there; once OVS has been through its
-        datapath flows, those that were made by older rules are gone: ``anew``,
-        where filters change, for certain (``Ovs.forget_flows``).  A barrier before,
-        since what the switch has to tell may be reason for more.
+        A barrier before: its answer is behind all copies of packets that came before it.
         """
         if self.datapath is not None:
             self.barrier()
         self._flush_credited(always=True)
         if self.datapath is not None:
             self.barrier()
-            self._credit(_SURELY, anew)
+
+    def settled(self, anew: bool = False) -> None:
+        """Send the outbox and wait until packets follow it.
+
+        After the barrier the rules are there; once OVS has been through its
+        datapath flows, those that were made by older rules are gone: ``anew``,
+        where filters change, for certain (``Ovs.forget_flows``).
+        """
+        self.caught_up()
+        self._credit(_SURELY, anew)
 
     def _flush_credited(self, always: bool = False) -> None:
         """Send the outbox, once what was counted so far has been credited, if it matters.

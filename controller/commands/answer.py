@@ -32,6 +32,9 @@ class Switch(Protocol):
     def appctl(self, command: str, *arguments: str) -> str:
         """What ovs-vswitchd answers to a command."""
 
+    def caught_up(self) -> None:
+        """Return when all that packets before gave rise to has been carried out."""
+
     def settled(self, anew: bool = False) -> None:
         """Return when the switch has carried out all it was told.
 

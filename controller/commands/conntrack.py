@@ -81,6 +81,7 @@ def run(
         return Answer(2, stderr=text)
     if command in _FLUSH:
         return _flush(hypervisor, switch, options)
+    switch.caught_up()
     found = [c for c in connections(switch.appctl, wanted.zone) if wanted.takes(c)]
     if command in _COUNT:
         return Answer(stdout=f"{len(found)}\n")

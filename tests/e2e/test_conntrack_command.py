@@ -5,8 +5,14 @@ Entries go also when somebody deletes connections behind the driver's back.
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +21,8 @@ from tests.e2e.command_line import Said, system_says, typed, unchanged
 from tests.e2e.paced_stream import PacedStream, streaming
 from tests.e2e.state import connections, entries, offloaded, status, until
 from tests.e2e.tcp_udp import close_at_once, connected
+from tests.e2e.vm1_vm2 import tcp
+from tests.e2e.wire import Port
 from topologies.testbed import Testbed
 
 HEAD = "conntrack v1.4.7 (conntrack-tools): "
@@ -23,6 +31,16 @@ HELP = "Try `conntrack -h' or 'conntrack --help' for more information.\n"
 
 def counted(number: int, done: str) -> str:
     return f"{HEAD}{number} flow entries have been {done}.\n"
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture
@@ -211,3 +229,31 @@ def empty_tables(hypervisor: Any) -> Callable[[], bool]:
     return lambda: not entries(hypervisor, "hw_ct") and not entries(
         hypervisor, "hw_ct_nat"
     )
+
+
+def test_a_list_knows_of_every_packet_before_it(
+    net: Testbed, ports: dict[str, Port]
+) -> None:
+    """A RST before any answer has the controller delete its connection: no list is older.
+
+    A switch that stood still has both at once to deal with; which is first is its own affair.
+    """
+    one = tcp(ports)
+    for _ in range(20):
+        one.say("S")
+        assert len(connections(net["hv1"])) == 1
+        assert list_behind(net, partial(ports["vm1"].send, one.segment("R"))) == ""
+
+
+def list_behind(net: Testbed, send: Callable[[], object]) -> str:
+    """What conntrack lists at hv1, asked for before its switch gets to what is sent."""
+    request = {"op": "exec", "hypervisor": "hv1", "argv": ["conntrack", "-L"]}
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(net.run_.control_socket))
+        with stopped(net["hv1"].ovs.pid):
+            send()
+            client.sendall(json.dumps(request).encode() + b"\n")
+            status(net, "hv1")  # asked behind it: by now the controller waits
+        with client.makefile("rb") as answers:
+            listed: str = json.loads(answers.readline())["stdout"]
+            return listed

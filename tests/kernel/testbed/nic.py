@@ -152,9 +152,6 @@ class Nic:
         )
 
     def _connections(self) -> tuple[Connection, ...]:
-        # The count is asked of Open vSwitch's main loop: what packets gave rise to is on its way to
-        # the controller by then, and the list waits until that is carried out.
-        self._must("conntrack", "-C")
         return listing.connections(self._must("conntrack", "-L").stdout)
 
     def _entries(self) -> int:

@@ -125,6 +125,9 @@ class FakeSwitch:
         assert command == "dpctl/dump-conntrack", command
         return self.dump
 
+    def caught_up(self) -> None:
+        self.deliver()
+
     def settled(self, anew: bool = False) -> None:
         self.settles += 1
         self.deliver()
