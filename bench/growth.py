@@ -123,9 +123,9 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
             for size, count in enumerate(counts):
                 _make(net, live, count - live)
                 switch.check(live := count)
+                idle = _idle(net, 2.0 if quick else 8.0)
                 grown = net.controller.memory_info().rss - began
                 memory.append((count, grown / count))
-                idle = _idle(net, 2.0 if quick else 8.0)
                 came_and_went = [
                     _come_and_go(
                         _Others(net, switch, vm1, vm2, live, events, idle, number)
