@@ -58,7 +58,7 @@ class Tally:
 def tally(
     filters: Iterable[InstalledFilter], counted: Iterable[Counted]
 ) -> dict[int, Tally]:
-    """The counts of every filter of one device, by filter id."""
+    """The counts of every filter of one point, by filter id."""
     by_table: dict[int, dict[int, Count]] = {}
     for rule in counted:
         tables = by_table.setdefault(rule.owner_id, {})
@@ -78,12 +78,12 @@ def tally(
 def by_action(made: Tally) -> dict[ActionName, Halves]:
     """What each action of a filter has counted, as tc shows it.
 
-    Software counts whenever an action runs, where the kernel has taken the Ethernet
-    header and the tag off.  Hardware counts a filter's actions alike.
+    Software counts whenever an action runs, where the kernel has taken the tag off and,
+    at ingress, the Ethernet header.  Hardware counts a filter's actions alike.
     Source: net/sched/act_api.c:tcf_action_exec, tcf_exts_hw_stats_update
     """
     filter_ = made.installed.filter
-    header_bytes = _ETHERNET_HEADER_BYTES
+    header_bytes = 0 if filter_.egress else _ETHERNET_HEADER_BYTES
     if filter_.protocol == ETH_P_8021Q:
         header_bytes += _TAG_BYTES
     packets = made.software.packets
@@ -102,7 +102,8 @@ def _one(installed: InstalledFilter, now: dict[int, Count]) -> Tally:
     def total(table: Table) -> Count:
         return now.get(table, Count()) + installed.before.get(table, Count())
 
-    in_front, hits = total(Table.SW_CHAIN), total(Table.HW_POST_CT)
+    in_front = total(Table.EGRESS if installed.filter.egress else Table.SW_CHAIN)
+    hits = total(Table.HW_POST_CT)
     # A rule in hardware that only sends its packets to software?
     punts = bool(installed.hardware) and not installed.in_hw
     if not installed.fte_ids:

@@ -112,13 +112,17 @@ FTE_ID = Field("fte_id", "reg8", 32, counterpart="mlx5 C5")
 CHAIN = Field("chain", "reg9", 32, counterpart="tcf_result: the chain software runs")
 CT_ZONE = Field("ct_zone", "reg11", 16, 0, 32, "nf_ct_zone() of the skb's connection")
 OFFER = Field("offer", "reg10", 1, 0, 32, "act_ct may call process_conn")
-INGRESSES = Field("ingresses", "reg10", 5, 2, 32, "mirred_rec_level: ones counted")
+MIRREDS = Field("mirreds", "reg10", 5, 2, 32, "mirred_rec_level: ones counted")
 SEGMENT = Field("segment", "reg10", 16, 16, 32, "how far behind continue it is")
 GOTOS = Field("gotos", "reg12", 32, counterpart="tcf_classify's limit: ones counted")
 FIRST_CHAIN = Field("first_chain", "reg13", 32, counterpart="where tcf_classify began")
 COMMIT = Field("commit", "reg10", 1, 1, 32, "nf_ct_is_confirmed(), after ct()")
 BEGUN = Field("begun", "reg10", 1, 7, 32, "it made its connection nearly assured")
 BINDS = Field("binds", "reg10", 1, 8, 32, "ct() is to bind it to a range of NAT")
+LEAVES_BY = Field("leaves_by", "reg14", 16, 0, 32, "skb->dev: the port of its device")
+SENDS = Field(
+    "sends", "reg14", 16, 16, 32, "the port it leaves by, of a tunnel's several"
+)
 
 REGISTERS = (
     CHAIN_TAG,
@@ -134,10 +138,12 @@ REGISTERS = (
     BEGUN,
     BINDS,
     CT_ZONE,
-    INGRESSES,
+    MIRREDS,
     SEGMENT,
     GOTOS,
     FIRST_CHAIN,
+    LEAVES_BY,
+    SENDS,
 )
 
 # What begins anew where a packet enters the classifier.

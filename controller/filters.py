@@ -7,7 +7,7 @@ filter's fte_id.  Each half gives the cuts its own tables (``Half``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
@@ -96,22 +96,36 @@ DeviceLookup = Callable[[str], Device]
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Where one half of the pipeline goes on."""
+    """Where one half of the pipeline goes on; software's has two hooks.
+
+    ``device_field`` has the port of the device whose filters a packet meets.
+    """
 
     chain_field: Field
     chain_table: Table
     is_software: bool
+    passed: Table = Table.STACK
+    device_field: Field = fields.IN_PORT
+
+    @property
+    def is_egress(self) -> bool:
+        """Has the packet a device to leave by?"""
+        return self.passed is Table.LEAVE
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a filter's actions run: in which half, on packets of which port."""
+    """Where a filter's actions run: in which half, at which device.
+
+    ``egress`` are the devices with filters for what leaves by them.
+    """
 
     half: Half
     device_of: DeviceLookup
-    came_from: int
+    at: Device
     profile: Profile = DEFAULT
     segment: int = 0
+    egress: Collection[str] = ()
 
 
 def plain_actions(
@@ -143,7 +157,7 @@ def _one(action: Action, place: Place, packet: PacketSoFar) -> Iterable[RuleActi
         case VlanModify():
             return vlan_modify(action, packet)
         case TunnelKeySet():
-            return _tunnel_set(action, packet)
+            return _tunnel_set(action, place, packet)
         case TunnelKeyUnset():
             packet.outer = None
             return _TUNNEL_UNSET
@@ -163,7 +177,8 @@ def control(
 ) -> tuple[RuleAction, ...]:
     """How a filter's actions end.  Raises Unsupported.
 
-    Source: net/sched/cls_api.c:__tcf_classify, net/core/dev.c:sch_handle_ingress
+    Source: net/sched/cls_api.c:__tcf_classify, net/core/dev.c:sch_handle_ingress,
+    sch_handle_egress
     """
     verb = verdict.verb
     if verb in (Verb.DROP, Verb.STOLEN, Verb.TRAP):
@@ -171,14 +186,15 @@ def control(
     if place.half.is_software:
         packet.require_checksums()
     if verb is Verb.PASS:
-        return (Resubmit(Table.STACK),)
+        return (Resubmit(place.half.passed),)
     if verb is Verb.GOTO_CHAIN:
         chain = SetField(place.half.chain_field, verdict.chain)
         return (chain, *ONE_MORE_GOTO, Resubmit(place.half.chain_table))
     if verb is Verb.RECLASSIFY:
-        return (*_FROM_THE_START, *ONE_MORE_GOTO, Resubmit(Table.SW_CHAIN))
+        return (*_FROM_THE_START, *ONE_MORE_GOTO, Resubmit(place.half.chain_table))
     if verb is Verb.CONTINUE:
-        return (SetField(fields.SEGMENT, place.segment + 1), Resubmit(Table.SW_CHAIN))
+        to_next = SetField(fields.SEGMENT, place.segment + 1)
+        return (to_next, Resubmit(place.half.chain_table))
     raise Unsupported(f"{verb.name.lower()}: no verb that a list ends with")
 
 
@@ -208,8 +224,12 @@ FORGET_CONNECTION: tuple[RuleAction, ...] = (
 )
 
 
-def _tunnel_set(action: TunnelKeySet, packet: PacketSoFar) -> tuple[RuleAction, ...]:
+def _tunnel_set(
+    action: TunnelKeySet, place: Place, packet: PacketSoFar
+) -> tuple[RuleAction, ...]:
     packet.outer = Outer.of(action)
+    leaves_by_it = place.half.is_egress and place.at.kind is DeviceKind.TUNNEL
+    port = [SetField(fields.SENDS, place.at.sending(packet.outer))]
     four = isinstance(action.dst, IPv4Address)
     source = fields.TUN_IPV4_SRC if four else fields.TUN_IPV6_SRC
     target = fields.TUN_IPV4_DST if four else fields.TUN_IPV6_DST
@@ -217,6 +237,7 @@ def _tunnel_set(action: TunnelKeySet, packet: PacketSoFar) -> tuple[RuleAction, 
         SetField(source, int(action.src)),
         SetField(target, int(action.dst)),
         SetField(fields.TUN_ID, action.key_id or 0),
+        *(port if leaves_by_it else ()),
     )
 
 
@@ -235,10 +256,19 @@ def _mirred(
     if place.half.is_software:
         packet.require_checksums()
     if not action.egress:
-        entered = _to_ingress(device, place.profile)
-        return entered if action.redirect else (Clone(entered),)
+        return _sent(action, _to_ingress(device, place.profile))
     port = device.sending(packet.outer)
-    return (Output(port, port == place.came_from),)
+    if place.half.is_software and device.name in place.egress:
+        return _sent(action, _to_egress(device, port, place))
+    if place.half.is_egress:
+        leaves = (SetField(fields.SENDS, port), Resubmit(Table.LEAVE))
+        return _sent(action, (*_ONE_MORE_MIRRED, *leaves))
+    return (Output(port, port == place.at.port),)
+
+
+def _sent(action: Mirred, way: tuple[RuleAction, ...]) -> tuple[RuleAction, ...]:
+    """A mirrored packet goes on as it was."""
+    return way if action.redirect else (Clone(way),)
 
 
 def _to_ingress(device: Device, profile: Profile) -> tuple[RuleAction, ...]:
@@ -247,12 +277,32 @@ def _to_ingress(device: Device, profile: Profile) -> tuple[RuleAction, ...]:
     Source: net/sched/act_mirred.c:tcf_mirred_forward
     """
     return (
-        *(() if profile.mirred_keeps_ct else FORGET_CONNECTION),
-        *(SetField(field, 0) for field in fields.OF_A_CLASSIFICATION),
-        *_ONE_MORE_INGRESS,
+        *_classified_anew(profile),
         SetField(fields.IN_PORT, device.port),
         Resubmit(Table.INGRESS),
     )
 
 
-_ONE_MORE_INGRESS = one_more(fields.INGRESSES)
+def _to_egress(device: Device, port: int, place: Place) -> tuple[RuleAction, ...]:
+    """The packet meets the filters of the device that it is to leave by.
+
+    For ``indev`` it came in where it was sent from: what that one's filters are of.
+    """
+    return (
+        *_classified_anew(place.profile),
+        *((SetField(fields.IN_PORT, place.at.port),) if place.half.is_egress else ()),
+        SetField(fields.LEAVES_BY, device.port),
+        SetField(fields.SENDS, port),
+        Resubmit(Table.EGRESS),
+    )
+
+
+def _classified_anew(profile: Profile) -> tuple[RuleAction, ...]:
+    return (
+        *(() if profile.mirred_keeps_ct else FORGET_CONNECTION),
+        *(SetField(field, 0) for field in fields.OF_A_CLASSIFICATION),
+        *_ONE_MORE_MIRRED,
+    )
+
+
+_ONE_MORE_MIRRED = one_more(fields.MIRREDS)

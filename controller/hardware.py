@@ -52,7 +52,6 @@ def chains_used(filter_: Filter) -> tuple[int, ...]:
 
 def rules(
     filter_: Filter,
-    port: int,
     priority: int,
     fte_id: int,
     device_of: DeviceLookup,
@@ -60,13 +59,14 @@ def rules(
     profile: Profile = DEFAULT,
 ) -> list[Rule]:
     """The rules of a filter that passed ``check``; ``fte_id`` 0 without ct."""
+    device = device_of(filter_.device)
     if refusals.hides_connection(filter_, profile) and not _asks_for_trk(filter_):
         untracked, tracked = (_with_trk(filter_, trk) for trk in (False, True))
-        taken = rules(untracked, port, priority, fte_id, device_of, tag_of, profile)
-        return [*taken, *punt_rules(tracked, port, priority, tag_of)]
-    place = Place(HARDWARE, device_of, port, profile)
+        taken = rules(untracked, priority, fte_id, device_of, tag_of, profile)
+        return [*taken, *punt_rules(tracked, device.port, priority, tag_of)]
+    place = Place(HARDWARE, device_of, device, profile)
     packet = PacketSoFar.of(filter_.match)
-    matches = _matches(filter_, port, tag_of)
+    matches = _matches(filter_, device.port, tag_of)
     if profile.labels is LabelMatch.MAPPED:
         matches = [tuple(map(_whole_label, each)) for each in matches]
     actions = tuple(_tagged(action, tag_of) for action in as_run(filter_.actions))

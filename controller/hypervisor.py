@@ -95,6 +95,7 @@ class Hypervisor:
             config.hw_tc_offload,
             self.card,
             config.devices,
+            (self._release_zones, self._hold_zones),
         )
         self.leaving = Leaving()
         self._hardware_zones: Counter[int] = Counter()
@@ -186,13 +187,7 @@ class Hypervisor:
         """``ethtool -K hw-tc-offload``, for the whole switch.  Raises Unsupported."""
         if offload == self.filters.offload:
             return
-        for installed in self.filters:
-            self._release_zones(installed)
-        try:
-            self.filters.set_offload(offload)
-        finally:
-            for installed in self.filters:
-                self._hold_zones(installed)
+        self.filters.set_offload(offload)
         for device in self.devices.values():
             self.outbox.append(AddRule(port_rule(device.port, offload)))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -10,21 +11,32 @@ from typing import Any, Union
 from controller import hardware, refusals, software
 from controller.card import Card
 from controller.chains import Chains
-from controller.filters import Device, DeviceLookup
+from controller.filters import DeviceLookup
 from controller.pipeline import segment_rule
 from controller.priorities import Priorities, Rank
 from controller.rules import AddRule, DeleteRule, Message, Rule
 from controller.segments import Segments, continues
-from offload.cls_api import Classifier, Filter
+from offload.actions import Mirred
+from offload.cls_api import Classifier, Filter, Point
 from offload.errors import KernelError, Unsupported
 from offload.ids import IdPool, Mapping
 
 MAX_FTE_IDS = 0xFFFFFFFF
 OFF = "hw-tc-offload is off"
 SKIPPED = "skip_hw"
+NO_EGRESS = "hardware has no egress filters"
 
 
 Holding = tuple[Union[Chains, Mapping[Any]], Any]
+Move = Callable[["InstalledFilter"], None]
+Moves = tuple[Move, Move]
+
+
+def _nobody(_installed: InstalledFilter) -> None:
+    """Nothing depends on it."""
+
+
+_ALONE: Moves = (_nobody, _nobody)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,18 +98,22 @@ class InstalledFilters:
         offload: bool,
         card: Card,
         devices: Iterable[str] = (),
+        moves: Moves = _ALONE,
     ) -> None:
+        """``moves``: told before a filter that stands leaves hardware, and after it enters."""
         self.classifier = Classifier(devices)
         self.chains = Chains(outbox, card.chains)
         self._card = card
         self._profile = card.profile
         self.offload = offload
         self._outbox = outbox
+        self._moves = moves
         self._device_of = device_of
         self._fte_ids = IdPool("fte id", MAX_FTE_IDS)
-        self._priorities: dict[tuple[str, int], Priorities] = {}
-        self._segments: dict[tuple[str, int], Segments] = {}
+        self._priorities: dict[tuple[Point, int], Priorities] = {}
+        self._segments: dict[tuple[Point, int], Segments] = {}
         self._installed: dict[int, InstalledFilter] = {}
+        self._egress: Counter[str] = Counter()
 
     def add(self, filter_: Filter, now_s: float) -> InstalledFilter:
         """Put a prepared filter in; nothing changes if it cannot be.
@@ -105,7 +121,7 @@ class InstalledFilters:
         Raises Unsupported, and KernelError for ``skip_sw`` that hardware refuses.
         """
         installed = InstalledFilter(filter_, now_s)
-        block = self.classifier.block(filter_.device)
+        block = self.classifier.block(filter_.point)
         moved = False
         try:
             with ExitStack() as undo:
@@ -123,6 +139,7 @@ class InstalledFilters:
                 self._renumber(filter_, installed.rules)
         self._installed[filter_.id] = installed
         self._send(installed.rules)
+        self._leads_through(filter_, 1)
         return installed
 
     def replace(self, old: Filter, new: Filter, now_s: float) -> InstalledFilter:
@@ -133,7 +150,7 @@ class InstalledFilters:
         """
         before = self._installed[old.id]
         installed = InstalledFilter(new, now_s)
-        block = self.classifier.block(new.device)
+        block = self.classifier.block(new.point)
         with ExitStack() as undo:
             block.replace(old, new)
             undo.callback(block.replace, new, old)
@@ -154,6 +171,7 @@ class InstalledFilters:
     def remove(self, filter_: Filter) -> InstalledFilter:
         """Take a filter out of both halves."""
         installed = self._installed.pop(filter_.id)
+        self._leads_through(filter_, -1)
         self._outbox.extend(DeleteRule(rule) for rule in installed.software)
         self._out_of_hardware(installed)
         self._release_fte_ids(installed)
@@ -173,9 +191,7 @@ class InstalledFilters:
             )
         self.offload = offload
         for installed in self:
-            self._out_of_hardware(installed)
-            self._into_hardware(installed)
-            self._send(installed.hardware)
+            self._ask_hardware_again(installed)
 
     def get(self, filter_id: int) -> InstalledFilter | None:
         """The filter of that id."""
@@ -184,8 +200,8 @@ class InstalledFilters:
     def rules(self) -> list[Rule]:
         """Every rule of every filter and chain."""
         made = self.chains.rules()
-        for device, chain in self._segments:
-            made += self._segment_rules(device, chain)
+        for point, chain in self._segments:
+            made += self._segment_rules(point, chain)
         for installed in self:
             made += installed.rules
         return made
@@ -204,25 +220,32 @@ class InstalledFilters:
         if not filter_.skip_sw:
             installed.software = self._software_rules(installed)
         self._into_hardware(installed)
+        if filter_.skip_sw and filter_.egress:
+            raise KernelError(errno_text="Operation not supported")
         if filter_.skip_sw and not installed.in_hw:
             raise KernelError(f"mlx5_core: {installed.why_not}")
 
     def _software_rules(self, installed: InstalledFilter) -> list[Rule]:
         filter_ = installed.filter
-        port, priority = self._place(filter_)
-        segments = self._segments.get((filter_.device, filter_.chain))
+        segments = self._segments.get((filter_.point, filter_.chain))
         return software.rules(
             filter_,
-            port,
-            priority,
+            self._priority(filter_),
             installed.fte_ids,
             self._device_of,
             self._profile,
             segments.of(filter_.prio) if segments else 0,
+            self._egress,
         )
 
     def _into_hardware(self, installed: InstalledFilter) -> None:
-        """Offload a filter, or leave a rule that sends its packets to software."""
+        """Offload a filter, or leave a rule that sends its packets to software.
+
+        Source: net/core/flow_offload.c:flow_block_cb_setup_simple
+        """
+        if installed.filter.egress:
+            installed.why_not = NO_EGRESS
+            return
         if not self.offload:
             installed.why_not = OFF
             return
@@ -252,6 +275,10 @@ class InstalledFilters:
         if filter_.skip_hw:
             raise Unsupported(SKIPPED)
         refusals.check(filter_, self._device_of, self._profile)
+        for device in self._egress:
+            # Model: mlx5 would take it, and pass them by.  Here nobody can tell.
+            if not filter_.skip_sw and _sends_to(filter_, device):
+                raise Unsupported(f"{device} has egress filters, which are software's")
 
     def _needs(self, filter_: Filter) -> Iterator[Holding]:
         """The ids that hardware's registers have for a filter."""
@@ -272,40 +299,39 @@ class InstalledFilters:
         installed.held = tuple(held)
 
     def _hardware_rules(self, installed: InstalledFilter) -> list[Rule]:
-        filter_ = installed.filter
-        port, priority = self._place(filter_)
-        tag_of = self.chains.tag
+        filter_, tag_of = installed.filter, self.chains.tag
+        priority = self._priority(filter_)
         if not installed.in_hw:
+            port = self._device_of(filter_.device).port
             return hardware.punt_rules(filter_, port, priority, tag_of)
         fte_id = installed.fte_ids[0] if installed.fte_ids else 0
         return hardware.rules(
-            filter_, port, priority, fte_id, self._device_of, tag_of, self._profile
+            filter_, priority, fte_id, self._device_of, tag_of, self._profile
         )
 
-    def _place(self, filter_: Filter) -> tuple[int, int]:
-        """Where a filter stands: its device's port, its OpenFlow priority."""
-        device: Device = self._device_of(filter_.device)
-        rank = self._rank_of(filter_)
-        return device.port, self._priorities[filter_.device, filter_.chain].of(rank)
+    def _priority(self, filter_: Filter) -> int:
+        """Its rules' OpenFlow priority."""
+        priorities = self._priorities[filter_.point, filter_.chain]
+        return priorities.of(self._rank_of(filter_))
 
     def _rank_of(self, filter_: Filter) -> Rank:
         """Prio, then mask; and filters with ranges of ports as they were added."""
-        block = self.classifier.block(filter_.device)
+        block = self.classifier.block(filter_.point)
         order = filter_.id if filter_.match.ranges else 0
         return filter_.prio, block.mask_rank(filter_), order
 
     def _rank(self, filter_: Filter) -> bool:
         """Give a filter a priority; True if others got new ones by that."""
-        place = filter_.device, filter_.chain
+        place = filter_.point, filter_.chain
         priorities = self._priorities.setdefault(place, Priorities())
         return priorities.add(self._rank_of(filter_))
 
     def _take_out(self, filter_: Filter) -> None:
         """Out of its block, with the priority of a rank nobody has any more."""
         rank = self._rank_of(filter_)
-        block = self.classifier.block(filter_.device)
+        block = self.classifier.block(filter_.point)
         block.remove(filter_)
-        place = filter_.device, filter_.chain
+        place = filter_.point, filter_.chain
         unused = filter_.match.ranges or not block.has_mask(filter_)
         if place in self._priorities and unused:
             self._priorities[place].remove(rank)
@@ -314,7 +340,7 @@ class InstalledFilters:
 
     def _cut(self, filter_: Filter) -> bool:
         """Cut the chain behind a filter that continues; True if that is new."""
-        place = filter_.device, filter_.chain
+        place = filter_.point, filter_.chain
         if not continues(filter_):
             return False
         new = self._segments.setdefault(place, Segments()).cut(filter_.prio)
@@ -324,7 +350,7 @@ class InstalledFilters:
 
     def _uncut(self, filter_: Filter) -> bool:
         """Undo ``_cut``; True if a cut is gone."""
-        place = filter_.device, filter_.chain
+        place = filter_.point, filter_.chain
         if not continues(filter_):
             return False
         last = self._segment_rules(*place)[-1]
@@ -335,10 +361,10 @@ class InstalledFilters:
             del self._segments[place]
         return gone
 
-    def _segment_rules(self, device: str, chain: int) -> list[Rule]:
-        port = self._device_of(device).port
-        cuts = len(self._segments[device, chain])
-        return [segment_rule(port, chain, segment) for segment in range(cuts)]
+    def _segment_rules(self, point: Point, chain: int) -> list[Rule]:
+        port = self._device_of(point.device).port
+        cuts = len(self._segments[point, chain])
+        return [segment_rule(port, chain, cut, point.egress) for cut in range(cuts)]
 
     def _renumber(self, beside: Filter, new: list[Rule]) -> None:
         """Move the filters beside one to their new priorities and segments.
@@ -348,11 +374,11 @@ class InstalledFilters:
         One may take the place of another, match and all: that one is deleted
         first, or its counters would stay there, and not after.
         """
-        device, chain = beside.device, beside.chain
+        there = beside.point, beside.chain
         moving = [
             installed
             for installed in self
-            if (installed.filter.device, installed.filter.chain) == (device, chain)
+            if (installed.filter.point, installed.filter.chain) == there
         ]
         old = [rule for each in moving for rule in each.rules]
         for installed in moving:
@@ -368,6 +394,29 @@ class InstalledFilters:
         gone = [rule for rule in old if rule.place not in owners]
         self._outbox.extend(DeleteRule(rule) for rule in gone)
 
+    def _leads_through(self, filter_: Filter, by: int) -> None:
+        """Count a device's egress filters, and lead through them what sends there, or no longer."""
+        if not filter_.egress:
+            return
+        device, before = filter_.device, len(self._egress)
+        self._egress[device] += by
+        self._egress = +self._egress
+        if len(self._egress) == before:
+            return
+        for installed in self:
+            if installed.software and _sends_to(installed.filter, device):
+                installed.software = self._software_rules(installed)
+                self._send(installed.software)
+                self._ask_hardware_again(installed)
+
+    def _ask_hardware_again(self, installed: InstalledFilter) -> None:
+        leaves, entered = self._moves
+        leaves(installed)
+        self._out_of_hardware(installed)
+        self._into_hardware(installed)
+        self._send(installed.hardware)
+        entered(installed)
+
     def _release_fte_ids(self, installed: InstalledFilter) -> None:
         for fte_id in installed.fte_ids:
             self._fte_ids.release(fte_id)
@@ -382,3 +431,11 @@ class InstalledFilters:
 
     def _send(self, rules: list[Rule]) -> None:
         self._outbox.extend(AddRule(rule) for rule in rules)
+
+
+def _sends_to(filter_: Filter, device: str) -> bool:
+    """Does one of its actions send packets out of a device?"""
+    return any(
+        isinstance(action, Mirred) and action.egress and action.dev == device
+        for action in filter_.actions
+    )

@@ -8,6 +8,7 @@
            \\      v
             +-> sw_chain --> ct() --> sw_track --> sw_post_ct --> out, sw_chain
                    |                      \\-> a copy to act_ct
+                   |        mirred to a device with egress filters -> egress -> leave
                    +--no filter--> stack
 
 Source: design of mlx5 en/tc_ct.c (hardware), net/sched/cls_api.c (software)
@@ -28,14 +29,16 @@ from controller.fields import (
     FTE_ID,
     GOTOS,
     IN_PORT,
-    INGRESSES,
     IP_TTL,
     LABEL,
+    LEAVES_BY,
     MARK,
+    MIRREDS,
     OF_A_CLASSIFICATION,
     OVS_DNAT,
     OVS_SNAT,
     SEGMENT,
+    SENDS,
     TUPLE_ID,
     ZONE,
     ovs_ct_state,
@@ -45,6 +48,7 @@ from controller.rules import (
     DecTtl,
     Match,
     Output,
+    OutputTo,
     Owner,
     Resubmit,
     Rule,
@@ -66,7 +70,7 @@ _FRESH_START = tuple(
 )
 
 BELOW_ALL_FILTERS = 1
-MAX_INGRESSES = 4
+MAX_MIRREDS = 4
 _FIRST = 0xFFFF
 
 
@@ -103,6 +107,9 @@ _TABLE_MISS: dict[Table, tuple[RuleAction, ...]] = {
     Table.OFFER_AGAIN: (),
     Table.DEC_TTL: (),
     Table.INGRESS: (Resubmit(Table.SW_CHAIN),),
+    Table.EGRESS: (Resubmit(Table.LEAVE),),
+    # By the port it came in by as well, which OpenFlow does only if that is unknown.
+    Table.LEAVE: (SetField(IN_PORT, 0), OutputTo(SENDS)),
     Table.RESTORE: (SetField(TUPLE_ID, 0), Resubmit(Table.SW_CHAIN)),
     Table.RESTORED: (*READ_CONNTRACK, Resubmit(Table.SW_CHAIN)),
 }
@@ -153,11 +160,12 @@ def zone_rules(zone: int) -> Iterator[Rule]:
         yield Rule(table, priority, (*here, state), (Resubmit(Table.HW_POST_CT),))
 
 
-def segment_rule(port: int, chain: int, segment: int) -> Rule:
+def segment_rule(port: int, chain: int, segment: int, egress: bool = False) -> Rule:
     """What finds nothing in a segment of a chain goes on in the next one."""
-    where = (Match(IN_PORT, port), Match(CHAIN, chain), Match(SEGMENT, segment))
-    to_next = (SetField(SEGMENT, segment + 1), Resubmit(Table.SW_CHAIN))
-    return Rule(Table.SW_CHAIN, BELOW_ALL_FILTERS, where, to_next, Owner.CHAIN)
+    table, field = (Table.EGRESS, LEAVES_BY) if egress else (Table.SW_CHAIN, IN_PORT)
+    where = (Match(field, port), Match(CHAIN, chain), Match(SEGMENT, segment))
+    to_next = (SetField(SEGMENT, segment + 1), Resubmit(table))
+    return Rule(table, BELOW_ALL_FILTERS, where, to_next, Owner.CHAIN)
 
 
 def _limit_rules(max_gotos: int) -> Iterator[Rule]:
@@ -166,10 +174,11 @@ def _limit_rules(max_gotos: int) -> Iterator[Rule]:
     Source: net/sched/cls_api.c:__tcf_classify, act_mirred.c:tcf_mirred_act
     """
     too_many = 1 << max_gotos
-    for table in (Table.HW_CHAIN, Table.SW_CHAIN):
+    for table in (Table.HW_CHAIN, Table.SW_CHAIN, Table.EGRESS):
         yield Rule(table, _FIRST, (Match(GOTOS, too_many, too_many),), ())
-    too_many = 1 << MAX_INGRESSES
-    yield Rule(Table.INGRESS, 10, (Match(INGRESSES, too_many, too_many),), ())
+    too_many = 1 << MAX_MIRREDS
+    for table in (Table.INGRESS, Table.EGRESS, Table.LEAVE):
+        yield Rule(table, _FIRST - 1, (Match(MIRREDS, too_many, too_many),), ())
 
 
 def _dec_ttl_rules() -> Iterator[Rule]:

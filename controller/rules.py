@@ -37,6 +37,8 @@ class Table(IntEnum):
     SW_LOOKUP = 15
     RESTORE = 16
     RESTORED = 17
+    EGRESS = 18
+    LEAVE = 19
 
 
 class Match(NamedTuple):
@@ -71,6 +73,13 @@ class Output:
 
     port: int
     in_port: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTo:
+    """Send the packet out of the port that a field names."""
+
+    field: Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,7 @@ RuleAction = Union[
     SetField,
     Move,
     Output,
+    OutputTo,
     CopyToController,
     Resubmit,
     Track,

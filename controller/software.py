@@ -1,6 +1,6 @@
 """A tc filter as rules of the software half, on OVS's own conntrack.
 
-    sw_chain --ct action--> ct() --> sw_track --> sw_post_ct (by fte_id)
+    sw_chain, egress --ct action--> ct() --> sw_track --> sw_post_ct (by fte_id)
         \\--> sw_lookup, if it takes any protocol: what is not IP ends there
 
 Source: net/sched/act_ct.c:tcf_ct_act, net/sched/cls_api.c:tcf_classify
@@ -8,12 +8,12 @@ Source: net/sched/act_ct.c:tcf_ct_act, net/sched/cls_api.c:tcf_classify
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import cast
 
 from controller import fields
 from controller.filters import DeviceLookup, Half, Place, plain_actions
-from controller.matches import alternatives
+from controller.matches import Matches, alternatives
 from controller.rewriting import PacketSoFar
 from controller.rules import (
     Match,
@@ -44,6 +44,7 @@ from offload.profile import DEFAULT, Profile
 
 _IP = (ETH_P_IP, ETH_P_IPV6)
 SOFTWARE = Half(fields.CHAIN, Table.SW_CHAIN, True)
+EGRESS = Half(fields.CHAIN, Table.EGRESS, True, Table.LEAVE, fields.LEAVES_BY)
 
 
 def ct_count(filter_: Filter) -> int:
@@ -53,28 +54,31 @@ def ct_count(filter_: Filter) -> int:
 
 def rules(
     filter_: Filter,
-    port: int,
     priority: int,
     fte_ids: Sequence[int],
     device_of: DeviceLookup,
     profile: Profile = DEFAULT,
     segment: int = 0,
+    egress: Collection[str] = (),
 ) -> list[Rule]:
     """A filter's rules; one fte_id for each of its ct actions.
 
-    ``segment`` is the one of its chain that it is in (``segments.Segments``).
+    ``segment`` is the one of its chain that it is in (``segments.Segments``),
+    ``egress`` are the devices with filters for what leaves by them.
 
     Raises Unsupported with the part that the switch cannot do.
     """
-    place = Place(SOFTWARE, device_of, port, profile, segment)
+    half = EGRESS if filter_.egress else SOFTWARE
+    device = device_of(filter_.device)
+    place = Place(half, device_of, device, profile, segment, egress)
     packet = PacketSoFar.of(filter_.match)
     where = (
-        Match(fields.IN_PORT, port),
+        Match(half.device_field, device.port),
         Match(fields.CHAIN, filter_.chain),
         Match(fields.SEGMENT, segment),
     )
-    matches = [(*where, *each) for each in alternatives(filter_.match, filter_.device)]
-    table, rule_priority = Table.SW_CHAIN, priority
+    matches = [(*where, *each) for each in _asked(filter_, device_of)]
+    table, rule_priority = half.chain_table, priority
     made: list[Rule] = []
     rest = as_run(filter_.actions)
     for fte_id in fte_ids:
@@ -93,6 +97,18 @@ def rules(
     last = plain_actions(rest, place, packet)
     made += [_rule(filter_, table, rule_priority, m, last) for m in matches]
     return made
+
+
+def _asked(filter_: Filter, device_of: DeviceLookup) -> list[Matches]:
+    """What a filter asks.  At egress ``indev`` is where the packet was sent from.
+
+    Source: net/sched/act_mirred.c:tcf_mirred_act (skb_iif)
+    """
+    indev = filter_.match.indev
+    if not (filter_.egress and indev):
+        return alternatives(filter_.match, filter_.device)
+    came_in = Match(fields.IN_PORT, device_of(indev).port)
+    return [(came_in, *each) for each in alternatives(filter_.match, indev)]
 
 
 def cut_at_ct(

@@ -31,8 +31,9 @@ def filters(hypervisor: Hypervisor) -> Iterator[Verdict]:
     """Every filter, in the order in which they were added."""
     for installed in hypervisor.filters:
         filter_ = installed.filter
+        hook = " egress" if filter_.egress else ""
         name = (
-            f"filter dev {filter_.device} chain {filter_.chain}"
+            f"filter dev {filter_.device}{hook} chain {filter_.chain}"
             f" pref {filter_.prio} handle {filter_.handle:#x}"
         )
         yield Verdict(name, installed.why_not)

@@ -11,6 +11,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from offload.act_api import ActionName, HwStats, kind_of
 from offload.actions import Action, Ct, Verb
@@ -18,6 +19,13 @@ from offload.flower import Match, Shape
 
 FIRST_AUTO_PRIO = 0xC000
 LOWEST_AUTO_PRIO = 0x8000
+
+
+class Point(NamedTuple):
+    """Where packets meet filters: as they come in at a device, or as they leave by it."""
+
+    device: str
+    egress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,12 @@ class Filter:
     skip_hw: bool = False
     action_indexes: tuple[int, ...] = ()
     hw_stats: tuple[HwStats, ...] = ()
+    egress: bool = False
+
+    @property
+    def point(self) -> Point:
+        """Where it hangs."""
+        return Point(self.device, self.egress)
 
     @property
     def protocol(self) -> int:
@@ -183,10 +197,9 @@ class Chain:
 
 
 class Block:
-    """The ingress chains of one device, in the order in which they were made."""
+    """The chains of one point, in the order in which they were made."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self) -> None:
         self.chains: dict[int, Chain] = {}
 
     def get(self, chain: int, prio: int, handle: int) -> Filter | None:

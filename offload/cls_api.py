@@ -1,6 +1,6 @@
 """What ``tc filter`` and ``tc chain`` commands make of devices, chains and filters.
 
-    Classifier --device--> Block --chain--> prio (one protocol) --handle--> Filter
+    Classifier --Point--> Block --chain--> prio (one protocol) --handle--> Filter
 
 Adding is in two steps, so that a filter which cannot be realised leaves no
 trace: ``prepare`` checks a request and fills in what tc leaves out, the block's
@@ -22,6 +22,7 @@ from offload.chains import (
     Block,
     Chain,
     Filter,
+    Point,
     Priority,
     zones_of,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Change",
     "Classifier",
     "Filter",
+    "Point",
     "zones_of",
 ]
 
@@ -59,18 +61,18 @@ class Classifier:
     """The blocks of all devices, and the actions that their filters share."""
 
     def __init__(self, devices: Iterable[str] = ()) -> None:
-        self.blocks: dict[str, Block] = {}
+        self.blocks: dict[Point, Block] = {}
         self.hooks = Hooks(devices)
         self.actions = ActionTables()
         self._last_filter = 0
 
-    def block(self, device: str) -> Block:
-        """The device's ingress block."""
-        return self.blocks.setdefault(device, Block(device))
+    def block(self, point: Point) -> Block:
+        """The chains of a point."""
+        return self.blocks.setdefault(point, Block())
 
     def prepare(
         self,
-        device: str,
+        point: Point,
         match: Match,
         actions: tuple[Action, ...],
         *,
@@ -89,7 +91,7 @@ class Classifier:
         taken it is to replace what stands there.  Raises KernelError.
         Source: net/sched/cls_api.c:tc_new_tfilter, cls_flower.c:fl_change
         """
-        block = self.block(device)
+        block = self.block(point)
         prio = prio or block.auto_prio(chain)
         priority = block.priority(chain, prio)
         if priority is None:
@@ -101,7 +103,7 @@ class Classifier:
         _check_match(priority, priority.filters.get(handle), match)
         return Filter(
             self._next_id(),
-            device,
+            point.device,
             chain,
             prio,
             handle or priority.free_handle(),
@@ -111,6 +113,7 @@ class Classifier:
             skip_hw,
             action_indexes,
             hw_stats,
+            point.egress,
         )
 
     def copied(self, filter_: Filter, device: str) -> Filter:
@@ -123,7 +126,7 @@ class Classifier:
 
     def to_delete(
         self,
-        device: str,
+        point: Point,
         *,
         chain: int | None = None,
         prio: int = 0,
@@ -135,21 +138,21 @@ class Classifier:
         Source: net/sched/cls_api.c:tc_del_tfilter
         """
         if prio:
-            return self.find(device, chain or 0, prio, protocol, handle)
+            return self.find(point, chain or 0, prio, protocol, handle)
         if handle or protocol is not None:
             raise KernelError(
                 "Cannot flush filters with protocol, handle or kind set", _ENOENT
             )
-        return list(self.block(device).chains.get(chain or 0, Chain()))
+        return list(self.block(point).chains.get(chain or 0, Chain()))
 
     def find(
-        self, device: str, chain: int, prio: int, protocol: int | None, handle: int
+        self, point: Point, chain: int, prio: int, protocol: int | None, handle: int
     ) -> list[Filter]:
         """The filters of one prio, or the one of that handle.  Raises KernelError.
 
         Source: net/sched/cls_api.c:tc_get_tfilter
         """
-        block = self.block(device)
+        block = self.block(point)
         if chain not in block.chains:
             raise KernelError(NO_CHAIN)
         priority = block.priority(chain, prio)
@@ -161,29 +164,30 @@ class Classifier:
             raise KernelError(NO_HANDLE)
         return [priority.filters[handle]]
 
-    def add_chain(self, device: str, chain: int) -> None:
+    def add_chain(self, point: Point, chain: int) -> None:
         """``tc chain add``.  Raises KernelError.
 
         Source: net/sched/cls_api.c:tc_ctl_chain
         """
-        block = self.block(device)
+        block = self.block(point)
         if chain in block.chains and block.chains[chain].visible:
             raise KernelError("Filter chain already exists", "File exists")
         block.add_chain(chain)
 
-    def delete_chain(self, device: str, chain: int) -> None:
+    def delete_chain(self, point: Point, chain: int) -> None:
         """Forget that a chain was added; it goes unless actions lead to it."""
-        block = self.block(device)
+        block = self.block(point)
         if chain in block.chains:
             block.delete_chain(chain)
 
     def forget_chains(self, device: str) -> None:
         """The device's hook goes, and with it the chains that were added."""
-        self.blocks.pop(device, None)
+        for egress in (False, True):
+            self.blocks.pop(Point(device, egress), None)
 
-    def find_chain(self, device: str, chain: int) -> Chain:
+    def find_chain(self, point: Point, chain: int) -> Chain:
         """A chain that is more than a place actions lead to.  Raises KernelError."""
-        found = self.block(device).chains.get(chain)
+        found = self.block(point).chains.get(chain)
         if found is None or not found.visible:
             raise KernelError(NO_CHAIN)
         return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from offload.chains import Point
 from offload.errors import KernelError
 
 NO_HOOK = "Parent Qdisc doesn't exists"
@@ -44,6 +45,14 @@ class Hooks:
     def __iter__(self) -> Iterator[tuple[str, Hook]]:
         return iter(self._hooks.items())
 
+    def point(self, device: str, egress: bool) -> Point:
+        """Where a command is about; an ingress qdisc takes egress for ingress.
+
+        Source: net/sched/sch_ingress.c:ingress_find, ingress_tcf_block
+        """
+        hook = self._hooks.get(device)
+        return Point(device, egress and (hook is None or hook.kind == "clsact"))
+
     def block_of(self, device: str) -> int:
         """The shared block that the device is in, 0 if it is in none."""
         hook = self._hooks.get(device)
@@ -55,7 +64,7 @@ class Hooks:
             device for device, hook in self._hooks.items() if hook.block == block
         )
 
-    def to_edit(self, device: str, block: int) -> tuple[str, ...]:
+    def to_edit(self, device: str, block: int, egress: bool) -> tuple[str, ...]:
         """The devices whose filters a command changes.  Raises KernelError.
 
         Source: net/sched/cls_api.c:tcf_block_find
@@ -68,7 +77,7 @@ class Hooks:
         hook = self._hooks.get(device)
         if hook is None:
             raise KernelError(NO_HOOK)
-        if hook.block:
+        if hook.block and not egress:
             raise KernelError(SHARED, "Operation not supported")
         return (device,)
 

@@ -14,7 +14,7 @@ from controller.openflow.decode import Counted
 from offload import tc
 from offload.act_api import ActionName, Instance
 from offload.actions import Gact, Verb
-from offload.cls_api import Filter
+from offload.cls_api import Filter, Point
 
 _TICK_S = 0.01
 
@@ -29,8 +29,8 @@ class Counts:
         self._by_filter: dict[int, dict[ActionName, Halves]] = {}
         self._by_action: dict[ActionName, Halves] = {}
         self._in_hw: set[ActionName] = set()
-        for device in filters.classifier.blocks:
-            self._count(_standing(filters, device), counted)
+        for point in filters.classifier.blocks:
+            self._count(_standing(filters, point), counted)
 
     def _count(
         self, standing: list[InstalledFilter], counted: Sequence[Counted]
@@ -81,10 +81,10 @@ class Counts:
         return self._told.get(filter_.id, [])
 
 
-def _standing(filters: InstalledFilters, device: str) -> list[InstalledFilter]:
+def _standing(filters: InstalledFilters, point: Point) -> list[InstalledFilter]:
     return [
         installed
-        for filter_ in filters.classifier.block(device)
+        for filter_ in filters.classifier.block(point)
         if (installed := filters.get(filter_.id)) is not None
     ]
 

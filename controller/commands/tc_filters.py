@@ -18,10 +18,10 @@ from controller.installed import InstalledFilter
 from controller.rules import Owner
 from offload import tc
 from offload.act_api import Instance
-from offload.cls_api import Filter
-from offload.errors import KernelError, Unsupported
+from offload.cls_api import Filter, Point
+from offload.errors import KernelError
 
-NO_EGRESS = "egress: the testbed runs ingress filters only"
+AtPoint = tc.FilterAdd | tc.FilterDel | tc.FilterGet | tc.ChainEdit | tc.ChainShow
 
 
 class FilterCommands:
@@ -50,9 +50,12 @@ class FilterCommands:
         counted = self._switch.counters(Owner.FILTER)
         return Counts(self._hypervisor.filters, counted)
 
-    def devices(self, device: str, block: int) -> tuple[str, ...]:
-        """The devices whose filters a command changes.  Raises KernelError."""
-        return self._classifier.hooks.to_edit(device, block)
+    def points(self, command: AtPoint) -> tuple[Point, ...]:
+        """The points whose filters a command is about.  Raises KernelError."""
+        egress = command.hook is tc.Hook.EGRESS
+        hooks = self._classifier.hooks
+        devices = hooks.to_edit(command.device, command.block, egress)
+        return tuple(hooks.point(device, egress) for device in devices)
 
     def remove(self, filters: Iterable[Filter], counts: Counts | None) -> None:
         """Take filters out, with the actions that nobody else holds."""
@@ -100,12 +103,13 @@ class FilterCommands:
 
     def _remove_everywhere(self, filter_: Filter) -> None:
         hooks = self._classifier.hooks
-        block = hooks.block_of(filter_.device)
+        block = 0 if filter_.egress else hooks.block_of(filter_.device)
         place = filter_.chain, filter_.prio, filter_.handle
         for device in hooks.sharing(block) if block else (filter_.device,):
-            there = self._classifier.block(device).get(*place)
+            point = filter_.point._replace(device=device)
+            there = self._classifier.block(point).get(*place)
             if there is not None:
-                self.remove_once(device, [there], block, None)
+                self.remove_once(point, [there], block, None)
 
     def copy(self, filters: Iterable[Filter], device: str) -> None:
         """Have a device that joins a block do what the block does.  All or none."""
@@ -115,8 +119,7 @@ class FilterCommands:
             undo.pop_all()
 
     def _add(self, command: tc.FilterAdd) -> Answer:
-        _ingress_only(command.hook)
-        self.devices(command.device, command.block)
+        self.points(command)
         prepare(self._switch, command.actions)
         counts = None
         if command.change is not tc.Change.ADD:
@@ -131,7 +134,7 @@ class FilterCommands:
         self, command: tc.FilterAdd, counts: Counts | None, undo: ExitStack
     ) -> InstalledFilter:
         """Make a filter stand at every device it is for, or leave that to ``undo``."""
-        first, *others = self.devices(command.device, command.block)
+        first, *others = self.points(command)
         actions = self._classifier.actions
         bound = actions.bind(
             command.actions, self._now_s, command.skip_sw, command.skip_hw
@@ -143,18 +146,19 @@ class FilterCommands:
         before = () if old is None else self.instances(old)
         installed = self._insert(filter_, old, undo)
         replaced = [] if old is None else [old]
-        for device in others:
-            there = self._classifier.block(device).get(*place)
-            self._insert(self._classifier.copied(filter_, device), there, undo)
+        for point in others:
+            there = self._classifier.block(point).get(*place)
+            copy = self._classifier.copied(filter_, point.device)
+            self._insert(copy, there, undo)
             replaced += [] if there is None else [there]
         self._unbind(replaced, before, counts)
         return installed
 
     def _prepare(
-        self, command: tc.FilterAdd, device: str, bound: tuple[Instance, ...]
+        self, command: tc.FilterAdd, point: Point, bound: tuple[Instance, ...]
     ) -> Filter:
         return self._classifier.prepare(
-            device,
+            point,
             command.match,
             tuple(instance.action for instance in bound),
             change=command.change,
@@ -192,81 +196,74 @@ class FilterCommands:
         self._classifier.actions.unbind(instances)
 
     def _delete(self, command: tc.FilterDel) -> Answer:
-        if command.hook is tc.Hook.EGRESS:
-            return self._delete_at_egress(command)
         counts = self.counts_to_keep()
-        for device in self.devices(command.device, command.block):
+        for point in self.points(command):
             chosen = self._classifier.to_delete(
-                device,
+                point,
                 chain=command.chain,
                 prio=command.prio or 0,
                 protocol=command.protocol or None,
                 handle=command.handle or 0,
             )
-            self.remove_once(device, chosen, command.block, counts)
+            self.remove_once(point, chosen, command.block, counts)
         return Answer()
 
     def remove_once(
-        self, device: str, chosen: list[Filter], block: int, counts: Counts | None
+        self, point: Point, chosen: list[Filter], block: int, counts: Counts | None
     ) -> None:
         """Take filters out; a block's hold their actions once for all its devices."""
-        sharing = self._classifier.hooks.sharing(block) if block else (device,)
-        if device == sharing[-1]:
+        sharing = self._classifier.hooks.sharing(block) if block else (point.device,)
+        if point.device == sharing[-1]:
             self.remove(chosen, counts)
         else:
             self.remove_copies(chosen, counts)
 
-    def _delete_at_egress(self, command: tc.FilterDel) -> Answer:
-        """There is nothing; one that is named is not found."""
-        self.devices(command.device, 0)
-        if command.prio:
-            raise KernelError("Cannot find specified filter chain")
-        return Answer()
-
     def _show(self, command: tc.FilterShow) -> Answer:
         hooks = self._classifier.hooks
         block = command.block
+        if command.hook is tc.Hook.ROOT:
+            return Answer(stdout=tc.answer_show(command, []))
         if command.hook is tc.Hook.INGRESS:
             block = block or hooks.block_of(command.device)
         devices = hooks.sharing(block) if block else (command.device,)
         if not devices:
             raise tc.Refusal(f'Cannot find block "{command.block}"', 1)
-        filters = list(self._classifier.block(devices[0]))
-        shown = self._shown(filters, devices, block) if filters else []
+        egress = command.hook is tc.Hook.EGRESS
+        points = tuple(hooks.point(device, egress) for device in devices)
+        filters = list(self._classifier.block(points[0]))
+        shown = self._shown(filters, points, block) if filters else []
         return Answer(stdout=tc.answer_show(command, shown))
 
     def _get(self, command: tc.FilterGet) -> Answer:
-        if command.hook is tc.Hook.EGRESS:
-            raise KernelError("Cannot find specified filter chain")
-        devices = self.devices(command.device, command.block)
+        points = self.points(command)
         if not command.handle:
             raise KernelError("Specified filter handle not found")
         found = self._classifier.find(
-            devices[0],
+            points[0],
             command.chain or 0,
             command.prio,
             command.protocol or None,
             command.handle,
         )
-        (shown,) = self._shown(found, devices, command.block)
+        (shown,) = self._shown(found, points, command.block)
         return Answer(stdout=tc.answer_get(command, shown))
 
     def _shown(
-        self, filters: list[Filter], devices: tuple[str, ...], block: int
+        self, filters: list[Filter], points: tuple[Point, ...], block: int
     ) -> list[tc.Shown]:
-        """Filters of the first of ``devices``, with what each half has counted."""
+        """Filters of the first of ``points``, with what each half has counted."""
         counts = self.counts()  # blocks: some may be gone
         standing = [each for each in filters if self._stands(each)]
-        return [self._one(each, devices, block, counts) for each in standing]
+        return [self._one(each, points, block, counts) for each in standing]
 
     def _stands(self, filter_: Filter) -> bool:
         return self._hypervisor.filters.get(filter_.id) is not None
 
     def _one(
-        self, filter_: Filter, devices: tuple[str, ...], block: int, counts: Counts
+        self, filter_: Filter, points: tuple[Point, ...], block: int, counts: Counts
     ) -> tc.Shown:
         place = filter_.chain, filter_.prio, filter_.handle
-        alike = [self._classifier.block(device).get(*place) for device in devices]
+        alike = [self._classifier.block(point).get(*place) for point in points]
         in_hw_count = sum(self._is_in_hw(each) for each in alike if each is not None)
         return tc.Shown(
             filter_.device,
@@ -281,7 +278,8 @@ class FilterCommands:
             filter_.skip_hw,
             in_hw_count > 0,
             in_hw_count,
-            block=block,
+            tc.Hook.EGRESS if filter_.egress else tc.Hook.INGRESS,
+            block,
         )
 
     def _is_in_hw(self, filter_: Filter) -> bool:
@@ -289,13 +287,12 @@ class FilterCommands:
         return installed is not None and installed.in_hw
 
 
-def _ingress_only(hook: tc.Hook) -> None:
-    if hook is not tc.Hook.INGRESS:
-        raise Unsupported(NO_EGRESS)
-
-
 def _warned(command: tc.FilterAdd, installed: InstalledFilter) -> Answer:
-    """Why hardware did not take a filter, for who asked with ``verbose``."""
-    if command.verbose and not installed.in_hw and not command.skip_hw:
+    """Why hardware did not take a filter, for who asked with ``verbose``.
+
+    Of egress filters the driver is not told, so it has nothing to say.
+    """
+    asked = not (command.skip_hw or installed.filter.egress)
+    if command.verbose and asked and not installed.in_hw:
         return Answer(stderr=f"Warning: mlx5_core: {installed.why_not}.\n")
     return Answer()

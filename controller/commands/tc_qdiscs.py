@@ -9,6 +9,7 @@ from controller.commands.answer import Answer
 from controller.commands.tc_filters import FilterCommands
 from controller.hypervisor import Hypervisor
 from offload import tc
+from offload.cls_api import Point
 from offload.errors import KernelError, Unsupported
 
 
@@ -46,7 +47,7 @@ class QdiscCommands:
         kind = command.kind or "clsact"
         if not self._hooks.check_add(device, command.verb, kind):
             return Answer()
-        own = bool(list(self._classifier.block(device)))
+        own = bool(list(self._classifier.block(Point(device))))
         if block and own:
             raise Unsupported(
                 f"ingress_block {block}: {device} has filters; delete them first"
@@ -59,10 +60,10 @@ class QdiscCommands:
 
     def _join(self, device: str, member: str) -> None:
         """Do what the block does, whose chains stand at one of its members."""
-        block = self._classifier.block(member)
+        block = self._classifier.block(Point(member))
         for number, chain in block.chains.items():
             if chain.explicit:
-                self._classifier.block(device).add_chain(number)
+                self._classifier.block(Point(device)).add_chain(number)
         self._filters.copy(block, device)
 
     def _delete(self, command: tc.QdiscEdit) -> Answer:
@@ -71,11 +72,13 @@ class QdiscCommands:
         self._hooks.check_delete(device, command.kind)
         block = self._hooks.block_of(device)
         counts = self._filters.counts_to_keep(block)
-        filters = list(self._classifier.block(device))
+        filters = list(self._classifier.block(Point(device)))
+        leaving = list(self._classifier.block(Point(device, egress=True)))
         if block and len(self._hooks.sharing(block)) > 1:
             self._filters.remove_copies(filters, counts)
         else:
             self._filters.remove(filters, counts)
+        self._filters.remove(leaving, counts)
         self._classifier.forget_chains(device)
         self._hooks.remove(device)
         return Answer()

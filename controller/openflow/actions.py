@@ -15,6 +15,7 @@ from ryu.ofproto import nicira_ext
 from ryu.ofproto import ofproto_v1_3 as ofp
 from ryu.ofproto import ofproto_v1_3_parser as parser
 
+from controller.fields import Field
 from controller.openflow import ryu_compat  # noqa: F401 (before Ryu)
 from controller.rules import (
     Clone,
@@ -22,6 +23,7 @@ from controller.rules import (
     DecTtl,
     Move,
     Output,
+    OutputTo,
     PopVlan,
     PushVlan,
     Resubmit,
@@ -105,6 +107,8 @@ def actions(rule_actions: Iterable[RuleAction]) -> Iterator[Any]:
         elif isinstance(action, Output):
             port = ofp.OFPP_IN_PORT if action.in_port else action.port
             yield parser.OFPActionOutput(port, 0)
+        elif isinstance(action, OutputTo):
+            yield _output_to(action.field)
         elif isinstance(action, CopyToController):
             yield parser.OFPActionOutput(ofp.OFPP_CONTROLLER, COPY_BYTES)
         elif isinstance(action, Resubmit):
@@ -121,6 +125,12 @@ def actions(rule_actions: Iterable[RuleAction]) -> Iterator[Any]:
             yield parser.OFPActionDecNwTtl()
         else:
             yield _clone(action)
+
+
+def _output_to(field: Field) -> Any:
+    last = field.start + field.bits - 1
+    bits = nicira_ext.ofs_nbits(field.start, last)
+    return parser.NXActionOutputReg(ofs_nbits=bits, src=field.oxm, max_len=0)
 
 
 def _clone(action: Clone) -> Any:

@@ -79,7 +79,9 @@ def _edit(words: Words, verb: str) -> Command:
     if draft.kind not in HOOKS and draft.parent != _PARENT:
         return Foreign("qdisc", draft.device)
     if draft.egress_block:
-        raise Unsupported("egress_block: the testbed runs no egress filters")
+        raise Unsupported(
+            "egress_block: the testbed shares blocks of ingress hooks only"
+        )
     return QdiscEdit(draft.device, verb, draft.kind, draft.ingress_block)
 
 

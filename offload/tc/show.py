@@ -49,7 +49,7 @@ class Shown:
 class _Known:
     """What the command said itself: tc does not repeat it."""
 
-    hook: bool = True
+    hook: Hook | None = None
     block: bool = False
     prio: int | None = None
     protocol: int = 0
@@ -72,7 +72,11 @@ def answer_show(command: FilterShow, entries: Iterable[Shown]) -> str:
     """What tc prints for ``command`` when there are ``entries``, in their order."""
     asked = (entry for entry in entries if _is_asked(command, entry))
     known = _Known(
-        True, bool(command.block), command.prio, command.protocol, command.chain
+        command.hook,
+        bool(command.block),
+        command.prio,
+        command.protocol,
+        command.chain,
     )
     answer = new_answer(command.options)
     for _, group in groupby(asked, key=lambda entry: (entry.chain, entry.prio)):
@@ -90,14 +94,14 @@ def answer_get(command: FilterGet, entry: Shown) -> str:
     answer = new_answer(command.options)
     in_block = bool(command.block)
     options = replace(command.options, brief=False)
-    _show_filter(answer, entry, _Known(in_block, in_block), options)
+    known = _Known(command.hook if in_block else None, in_block)
+    _show_filter(answer, entry, known, options)
     return printed(answer, command.options)
 
 
 def _is_asked(command: FilterShow, entry: Shown) -> bool:
     return (
-        entry.hook is command.hook
-        and command.chain in (None, entry.chain)
+        command.chain in (None, entry.chain)
         and command.prio in (None, entry.prio)
         and command.protocol in (0, entry.protocol)
     )
@@ -107,7 +111,7 @@ def _show_header(answer: Answer, entry: Shown, known: _Known) -> None:
     answer.say("filter ")
     if entry.block and not known.block:
         answer.put("block", entry.block, f"block {entry.block} ")
-    elif not known.hook:
+    elif entry.hook is not known.hook:
         hook = entry.hook.name.lower()
         answer.put(hook, True, f"{hook} ")
     if not known.protocol:

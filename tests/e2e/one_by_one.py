@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from scapy.all import IP, UDP, Ether, Raw
@@ -58,10 +59,11 @@ class OneByOne:
         self._ends = ends
 
     def add(self, *lines: str) -> None:
-        """Type filters, told from their device on: ``ens1f0_0 prio 1 ... flower ...``."""
+        """Type filters, told from their device on: ``ens1f0_0 [egress] prio 1 ... flower ...``."""
         for line in lines:
             device, rest = line.split(maxsplit=1)
-            words = f"filter add dev {device} ingress {rest}".split()
+            hook = "" if rest.startswith("egress ") else "ingress"
+            words = f"filter add dev {device} {hook} {rest}".split()
             assert asked(self.hypervisor, "tc", *words) == ""
         settle(self.hypervisor)
 
@@ -91,10 +93,10 @@ class OneByOne:
 
     def clear(self, offload: bool) -> None:
         """Remove all filters but the marker's; turn hardware on or off."""
-        for device in _DEVICES:
-            for chain in sorted(self._chains(device)):
-                words = f"filter del dev {device} ingress chain {chain}".split()
-                asked(self.hypervisor, "tc", *words)
+        for where in product(_DEVICES, ("ingress", "egress")):
+            for chain in sorted(self._chains(*where)):
+                words = ("tc", "filter", "del", "dev", *where, "chain", str(chain))
+                asked(self.hypervisor, *words)
         self.offload = offload
         state = "on" if offload else "off"
         asked(self.hypervisor, "ethtool", "-K", "ens1f0", "hw-tc-offload", state)
@@ -102,8 +104,8 @@ class OneByOne:
         asked(self.hypervisor, "tc", *_MARKER_FILTER.split())
         settle(self.hypervisor)
 
-    def _chains(self, device: str) -> set[int]:
-        words = f"-j filter show dev {device} ingress".split()
+    def _chains(self, device: str, hook: str) -> set[int]:
+        words = f"-j filter show dev {device} {hook}".split()
         return {
             each["chain"] for each in json.loads(asked(self.hypervisor, "tc", *words))
         }

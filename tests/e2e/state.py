@@ -81,9 +81,9 @@ class Filter:
         return self.device, self.chain, self.prio, self.protocol, self.handle
 
 
-def filters(hypervisor: Any, device: str) -> list[Filter]:
-    """All filters of a device, with their counters."""
-    shown = asked(hypervisor, *f"tc -s -j filter show dev {device} ingress".split())
+def filters(hypervisor: Any, device: str, hook: str = "ingress") -> list[Filter]:
+    """All filters of a device's hook, with their counters."""
+    shown = asked(hypervisor, *f"tc -s -j filter show dev {device} {hook}".split())
     return [
         _filter(device, entry)
         for entry in json.loads(shown)
@@ -278,15 +278,16 @@ def put_back(net: Testbed) -> None:
     for name in HYPERVISORS:
         hypervisor = net[name]
         for device in DEVICES:
-            _delete_typed(hypervisor, device)
+            for hook in ("ingress", "egress"):
+                _delete_typed(hypervisor, device, hook)
         if not status(net, name)["hw_tc_offload"]:
             asked(hypervisor, "ethtool", "-K", "ens1f0", "hw-tc-offload", "on")
     for name in HYPERVISORS:
         until(partial(_forgotten, net, name), f"{name} without connections")
 
 
-def _delete_typed(hypervisor: Any, device: str) -> None:
-    shown = asked(hypervisor, *f"tc -j filter show dev {device} ingress".split())
+def _delete_typed(hypervisor: Any, device: str, hook: str) -> None:
+    shown = asked(hypervisor, *f"tc -j filter show dev {device} {hook}".split())
     typed = {
         (each["chain"], each["protocol"])
         for each in json.loads(shown)
@@ -294,7 +295,7 @@ def _delete_typed(hypervisor: Any, device: str) -> None:
     }
     for chain, protocol in sorted(typed):
         words = (
-            f"dev {device} ingress prio {TYPED_PRIO} chain {chain} protocol {protocol}"
+            f"dev {device} {hook} prio {TYPED_PRIO} chain {chain} protocol {protocol}"
         )
         asked(hypervisor, "tc", "filter", "del", *words.split())
 

@@ -7,22 +7,26 @@ from typing import Any
 from tests.kernel.cases.outcome import EventKind, Outcome, StepOutcome
 
 
-def filters_at(outcome: Outcome, port: str) -> list[dict[str, Any]]:
-    """Return the filters of a port's ingress hook, without the lines that only name a chain."""
+def filters_at(
+    outcome: Outcome, port: str, hook: str = "ingress"
+) -> list[dict[str, Any]]:
+    """Return the filters of a port's hook, without the lines that only name a chain."""
     return [
         shown
         for place in outcome.filters
-        if (place.port, place.hook) == (port, "ingress")
+        if (place.port, place.hook) == (port, hook)
         for shown in place.filters
         if "options" in shown
     ]
 
 
-def hits(outcome: Outcome, port: str, chain: int, pref: int) -> int:
+def hits(
+    outcome: Outcome, port: str, chain: int, pref: int, hook: str = "ingress"
+) -> int:
     """Return how many packets a filter's last action took."""
     (found,) = (
         shown
-        for shown in filters_at(outcome, port)
+        for shown in filters_at(outcome, port, hook)
         if (shown["chain"], shown["pref"]) == (chain, pref)
     )
     packets: int = found["options"]["actions"][-1]["stats"]["packets"]
@@ -37,3 +41,8 @@ def went(step: StepOutcome) -> list[str]:
 def events(step: StepOutcome) -> list[EventKind]:
     """Return what conntrack said."""
     return [event.kind for event in step.events]
+
+
+def offloaded(step: StepOutcome) -> list[bool]:
+    """Which of the connections are in a flow table."""
+    return ["OFFLOAD" in each.status for each in step.connections]

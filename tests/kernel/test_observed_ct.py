@@ -9,7 +9,6 @@ import pytest
 from scapy.all import ARP, ICMP, IP, UDP, Dot1Q, Ether, Raw, fragment
 
 from tests.kernel.cases.case import Command, Send, Wait
-from tests.kernel.cases.outcome import StepOutcome
 from tests.kernel.conftest import Compared
 from tests.kernel.frames import (
     CLIENT,
@@ -21,7 +20,7 @@ from tests.kernel.frames import (
     Talk,
 )
 from tests.kernel.pair import add, both, pair, to, tracking
-from tests.kernel.reading import filters_at, went
+from tests.kernel.reading import filters_at, offloaded, went
 
 TALK = Talk()
 NAT = "192.0.2.1"
@@ -35,11 +34,6 @@ EVERYTHING = (
 
 def client(frame: Ether) -> Send:
     return Send(CLIENT_PORT, bytes(frame))
-
-
-def offloaded(step: StepOutcome) -> list[bool]:
-    """Which of the connections are in a flow table."""
-    return ["OFFLOAD" in each.status for each in step.connections]
 
 
 def test_7_no_filter_of_a_chain_takes_it(compared: Compared) -> None:

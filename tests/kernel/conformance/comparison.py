@@ -173,12 +173,11 @@ Name = tuple[int, int, str, int]
 def _filters(shown: Iterable[Filters], counters: bool) -> dict[str, dict[Name, Any]]:
     left_out = VOLATILE if counters else VOLATILE | {"stats"}
     return {
-        place.port: {
+        f"{place.port} {place.hook}": {
             _name(each): _filter(each, left_out, _header_bytes(each))
             for each in place.filters
         }
         for place in shown
-        if place.hook == "ingress"
     }
 
 

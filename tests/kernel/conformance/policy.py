@@ -54,6 +54,12 @@ class Policy:
         other = _Port(random, self, self.second, self.first, None)
         return (*one.filters(), *other.filters())
 
+    def leaving(self, random: Random) -> tuple[str, ...]:
+        """Return commands for what leaves by the ports."""
+        there = _Port(random, self, self.first, self.second, None, "egress")
+        back = _Port(random, self, self.second, self.first, None, "egress")
+        return (*there.leaving(), *back.leaving())
+
 
 @dataclass(slots=True)
 class _Port:
@@ -62,6 +68,7 @@ class _Port:
     port: str
     peer: str
     nat: Nat | None
+    hook: str = "ingress"
 
     def filters(self) -> Iterator[str]:
         if self.chance(0.3):
@@ -95,9 +102,20 @@ class _Port:
         """Return a command; an action that goes on is followed by the next."""
         protocol = ETHERTYPES[self.policy.v6]
         match = " ".join((match, *self.from_tunnel()))
-        where = f"tc filter add dev {self.port} ingress prio {prio} chain {chain}"
+        where = f"tc filter add dev {self.port} {self.hook} prio {prio} chain {chain}"
         does = " ".join(f"action {action}" for action in actions)
         return " ".join(f"{where} proto {protocol} flower {match} {does}".split())
+
+    def leaving(self) -> Iterator[str]:
+        """Whatever it be, and a zone of its own."""
+        if self.chance(0.6):
+            yield self.add(0, 1, self.wild_match(), *self.wild_actions())
+        if self.chance(0.5):
+            yield self.add(0, 2, "ct_state -trk", "ct zone 9 pipe", "goto chain 2")
+            yield self.add(2, 1, "ct_state +trk+new", "ct commit zone 9 pipe", "pass")
+            yield self.add(2, 2, "ct_state +trk+est", *self.middle(), "pass")
+        if self.chance(0.3):
+            yield self.add(0, 3, self.wild_match(), *self.middle(), "pass")
 
     def other_protocol(self) -> str:
         where = f"tc filter add dev {self.port} ingress prio 9 chain 0"

@@ -30,9 +30,10 @@ class Kind(Enum):
     PLAIN = auto()
     PORT = auto()  # NAT of the server's port, too
     TUNNEL = auto()  # one of the three ends is behind vxlan0
+    EGRESS = auto()  # filters for what leaves, too
 
 
-KINDS = (Kind.PLAIN, Kind.PLAIN, Kind.PLAIN, Kind.PORT, Kind.TUNNEL)
+KINDS = (Kind.PLAIN, Kind.PLAIN, Kind.EGRESS, Kind.PORT, Kind.TUNNEL)
 
 
 def program(seed: int) -> Case:
@@ -49,6 +50,8 @@ def program(seed: int) -> Case:
     zone = random.choice((0, 0, 7, 65535))
     policy = Policy(first.port, second.port, third.port, zone, v6, nat, remote)
     commands = policy.filters(random)
+    if kind is Kind.EGRESS:
+        commands += policy.leaving(random)
     talks = [
         list(_talk(random, number, first, second, policy))
         for number in range(random.randint(1, CONVERSATIONS))

@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterable
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -33,6 +34,8 @@ from topologies import control
 from topologies.hypervisor import BRIDGE
 from topologies.testbed import Testbed as Net
 
+Hook = tuple[str, str]  # a port, and one of
+HOOKS = ("ingress", "egress")
 ANSWER_S = 30.0
 CARD = "pci/0000:03:00.0"
 PLENTY = 1000
@@ -61,7 +64,7 @@ class Nic:
         self._name = mode.value
         self._refuses = mode is Mode.REFUSING
         self._known: set[Neighbour] = set()
-        self._filled: set[str] = set()
+        self._filled: list[Hook] = []
         for bridge in (BRIDGE, self._node.physical_bridge):
             self._node.must(
                 "ovs-ofctl", "-OOpenFlow13", "add-flow", bridge, MARKER_RULE
@@ -84,19 +87,20 @@ class Nic:
         self._empty()
         if self._refuses:
             self._refuse(Random(case.name))
-        self._filled = {port.name for port in case.ports if _is_named(case, port.name)}
+        hooks = product((port.name for port in case.ports), HOOKS)
+        self._filled = [hook for hook in hooks if _is_named(case, hook)]
         for port in case.ports:
             self._know(port.neighbours)
         commands = tuple(self._typed(command) for command in case.commands)
         steps = tuple(self._step(step) for step in case.steps)
-        return Outcome(commands, steps, self._filters(case), self._connections())
+        return Outcome(commands, steps, self._filters(), self._connections())
 
     def _empty(self) -> None:
         """Remove what the case before has left."""
         lines = [
-            f"filter del dev {port} ingress chain {chain}"
-            for port in self._filled
-            for chain in {shown["chain"] for shown in self._shown(port)}
+            f"filter del dev {port} {side} chain {chain}"
+            for port, side in self._filled
+            for chain in {shown["chain"] for shown in self._shown((port, side))}
         ]
         if lines:
             self._exec(["tc", "-batch", "-"], "\n".join(lines))
@@ -160,15 +164,11 @@ class Nic:
         entries: int = status[self._name]["entries"]
         return entries
 
-    def _filters(self, case: Case) -> tuple[Filters, ...]:
-        return tuple(
-            Filters(port.name, "ingress", self._shown(port.name))
-            for port in case.ports
-            if port.name in self._filled
-        )
+    def _filters(self) -> tuple[Filters, ...]:
+        return tuple(Filters(*hook, self._shown(hook)) for hook in self._filled)
 
-    def _shown(self, port: str) -> list[dict[str, Any]]:
-        words = f"tc -s -j filter show dev {port} ingress".split()
+    def _shown(self, hook: Hook) -> list[dict[str, Any]]:
+        words = ["tc", "-s", "-j", "filter", "show", "dev", *hook]
         shown: list[dict[str, Any]] = json.loads(self._must(*words).stdout or "[]")
         return shown
 
@@ -203,7 +203,8 @@ def _check(case: Case) -> None:
             raise NotPossible(f"not a command of the testbed's: {command}")
 
 
-def _is_named(case: Case, port: str) -> bool:
+def _is_named(case: Case, hook: Hook) -> bool:
     """Did a command put filters there?"""
     steps = (step.command for step in case.steps if isinstance(step, Command))
-    return any(f"dev {port} ingress" in text for text in (*case.commands, *steps))
+    where = f"filter add dev {' '.join(hook)} "
+    return any(where in text for text in (*case.commands, *steps))

@@ -22,6 +22,7 @@ from controller.rules import (
     Match,
     Move,
     Output,
+    OutputTo,
     Owner,
     PopVlan,
     PushVlan,
@@ -306,6 +307,8 @@ class FakeTable:
                 blocked = port == packet["in_port"] and not action.in_port
                 if not blocked:  # OpenFlow sends nothing back where it came from
                     walk.outputs.append((port, packet.copy()))
+            elif isinstance(action, OutputTo):
+                walk.outputs.append((get(packet, action.field), packet.copy()))
             elif isinstance(action, CopyToController):
                 walk.copies.append(packet.copy())
             elif isinstance(action, Resubmit):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from controller.filters import Device, DeviceKind
 from offload import tc
-from offload.cls_api import Classifier, Filter
+from offload.cls_api import Classifier, Filter, Point
 
 DEVICES = {
     "ens1f0_0": Device("ens1f0_0", DeviceKind.REPRESENTOR, 1),
@@ -30,7 +30,7 @@ def prepared(line: str, classifier: Classifier | None = None) -> Filter:
     """A ``filter add`` line's filter, checked against those there are."""
     asked = command(line)
     return (classifier or Classifier()).prepare(
-        asked.device,
+        Point(asked.device, asked.hook is tc.Hook.EGRESS),
         asked.match,
         tuple(each.action for each in asked.actions),
         chain=asked.chain or 0,

@@ -24,6 +24,7 @@ from controller.rules import (
     Match,
     Move,
     Output,
+    OutputTo,
     Owner,
     PopVlan,
     PushVlan,
@@ -181,6 +182,9 @@ def plain_actions(actions: Iterable[RuleAction]) -> tuple[object, ...]:
             done.append(("clone", plain_actions(action.actions)))
         elif isinstance(action, Output):
             done.append(("output", "in_port" if action.in_port else action.port))
+        elif isinstance(action, OutputTo):
+            end = action.field
+            done.append(("output to", end.oxm, end.start, end.bits))
         elif isinstance(action, Track):
             sets = plain_actions(action.sets)
             rest = (action.zone, action.commit, action.force, action.table, action.nat)
@@ -249,6 +253,11 @@ def _output(action: Any) -> RuleAction:
     return Output(action.port, in_port)
 
 
+def _output_to(action: Any) -> OutputTo:
+    start, bits = action.ofs_nbits >> 6, (action.ofs_nbits & 0x3F) + 1
+    return OutputTo(_part(action.src, start, bits))
+
+
 def _track(action: Any) -> Track:
     nested = [_action(each) for each in action.actions]
     sets = tuple(each for each in nested if isinstance(each, SetField))
@@ -300,6 +309,7 @@ _READ: dict[type, Any] = {
     parser.NXActionCTClear: lambda _: TrackClear(),
     parser.NXActionNAT: _nat,
     parser.OFPActionOutput: _output,
+    parser.NXActionOutputReg: _output_to,
     parser.OFPActionSetField: lambda action: SetField(
         _whole(action.key), _number(action.key, action.value)
     ),

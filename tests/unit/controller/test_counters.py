@@ -32,7 +32,7 @@ def installed(*lines: str) -> list[InstalledFilter]:
     made = []
     for fte_id, line in enumerate(lines, 1):
         filter_ = prepared(line, classifier)
-        classifier.block(filter_.device).insert(filter_)
+        classifier.block(filter_.point).insert(filter_)
         made.append(InstalledFilter(filter_, 0.0, (fte_id,) * len(filter_.zones)))
     return made
 

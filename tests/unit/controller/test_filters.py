@@ -62,13 +62,15 @@ TO_VXLAN = Mirred("vxlan0", redirect=True)
 
 def done(
     *actions: Action,
-    came_from: int = 1,
+    at: str = "ens1f0_0",
     half: Half = SOFTWARE,
     profile: Profile = MLX5_6_1,
     match: FlowerMatch | None = None,
     segment: int = 0,
+    egress: tuple[str, ...] = (),
 ) -> list[object]:
-    place = Place(half, DEVICES.__getitem__, came_from, profile, segment)
+    lookup = DEVICES.__getitem__
+    place = Place(half, lookup, DEVICES[at], profile, segment, egress)
     return list(plain_actions(actions, place, PacketSoFar.of(match or ANY_PACKET)))
 
 
@@ -180,7 +182,7 @@ def test_mirroring_goes_on() -> None:
 
 
 def test_out_of_the_port_it_came_from() -> None:
-    assert done(TO_VM2, came_from=2) == [Output(2, in_port=True)]
+    assert done(TO_VM2, at="ens1f0_1") == [Output(2, in_port=True)]
 
 
 def test_into_the_ingress_of_a_device_as_if_it_were_new() -> None:

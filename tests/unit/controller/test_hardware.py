@@ -37,7 +37,7 @@ MIRROR = "action mirred egress mirror dev ens1f0_1"
 
 def rules(filter_: Filter, fte_id: int = 0) -> list[Rule]:
     refusals.check(filter_, device_of)
-    return hardware.rules(filter_, 1, 500, fte_id, device_of, TAGS.__getitem__)
+    return hardware.rules(filter_, 500, fte_id, device_of, TAGS.__getitem__)
 
 
 def at(tag: int, *more: Match) -> tuple[Match, ...]:
@@ -231,7 +231,7 @@ def test_a_mapped_label_is_matched_as_a_whole(
     profile: Profile, mask: int | None
 ) -> None:
     filter_ = flower(f"ct_label 05/ff {REDIRECT}")
-    [rule] = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__, profile)
+    [rule] = hardware.rules(filter_, 500, 0, device_of, TAGS.__getitem__, profile)
     assert rule.matches[-1] == Match(fields.LABEL, 5, mask)
 
 
@@ -241,11 +241,11 @@ def test_what_a_tuple_is_written_of_is_untracked_in_the_later_one() -> None:
         "action pedit ex munge ip dst set 10.9.9.9 pipe action csum ip4h and tcp pipe"
     )
     filter_ = flower(f"ip_proto tcp ct_state -est {dnat} {REDIRECT}")
-    made = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__, MLX5_6_1)
+    made = hardware.rules(filter_, 500, 0, device_of, TAGS.__getitem__, MLX5_6_1)
     state = {rule.owner: _ct_state(rule) for rule in made}
     assert state == {Owner.FILTER: (0, 0x22), Owner.PUNT: (0x20, 0x22)}
     assert len(made) == 2
-    [as_asked] = hardware.rules(filter_, 1, 500, 0, device_of, TAGS.__getitem__)
+    [as_asked] = hardware.rules(filter_, 500, 0, device_of, TAGS.__getitem__)
     assert _ct_state(as_asked) == (0, 0x2)
 
 

@@ -46,7 +46,7 @@ from offload.flower import (
     KeyMatch,
 )
 from offload.flower import Match as FlowerMatch
-from tests.unit.controller.made import device_of
+from tests.unit.controller.made import DEVICES, device_of
 
 OUT = Mirred("ens1f0_1", redirect=True)
 FULL = 0xFFFFFFFF
@@ -83,7 +83,7 @@ def done(
     match: FlowerMatch, *actions: Action, hardware: bool = False
 ) -> list[RuleAction]:
     """What becomes of actions in front of a redirect, without that."""
-    place = Place(HARDWARE if hardware else SOFTWARE, device_of, 1)
+    place = Place(HARDWARE if hardware else SOFTWARE, device_of, DEVICES["ens1f0_0"])
     *before, out = plain_actions((*actions, OUT), place, PacketSoFar.of(match))
     assert out == Output(2)
     return before
@@ -212,7 +212,7 @@ def test_what_may_carry_any_protocol_needs_all_checksums() -> None:
 
 
 def test_a_stale_checksum_may_be_dropped() -> None:
-    place = Place(SOFTWARE, device_of, 1)
+    place = Place(SOFTWARE, device_of, DEVICES["ens1f0_0"])
     edit = Pedit((munge(Header.IP4, 8, 0, 0xFF000000),), control=PIPE)
     with pytest.raises(Unsupported, match="csum ip4h behind it"):
         plain_actions((edit,), place, PacketSoFar.of(TCP4))
@@ -336,7 +336,7 @@ def test_what_a_later_rule_must_ask() -> None:
     ip, tcp = Match(fields.ETH_TYPE, ETH_P_IP), Match(fields.IP_PROTO, IPPROTO_TCP)
     packet = PacketSoFar.of(TCP4)
     assert packet.prerequisites() == (ip, tcp)
-    plain_actions((PUSH, OUT), Place(SOFTWARE, device_of, 1), packet)
+    plain_actions((PUSH, OUT), Place(SOFTWARE, device_of, DEVICES["ens1f0_0"]), packet)
     assert packet.prerequisites() == (ip, tcp, present)
     assert PacketSoFar.of(TAGGED_IP).prerequisites() == (ip, present)
     assert PacketSoFar.of(asked(ETH_P_ALL)).prerequisites() == ()

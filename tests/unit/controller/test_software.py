@@ -38,7 +38,7 @@ GOTO_2 = (SetField(fields.CHAIN, 2), *filters.ONE_MORE_GOTO, Resubmit(Table.SW_C
 
 def rules(filter_: Filter, *fte_ids: int) -> list[Rule]:
     assert software.ct_count(filter_) == len(fte_ids)
-    return software.rules(filter_, 1, 500, fte_ids, device_of)
+    return software.rules(filter_, 500, fte_ids, device_of)
 
 
 def tracks(line: str) -> Track:
@@ -139,7 +139,7 @@ def test_a_reply_is_seen_before_it_is_translated() -> None:
 
 
 def test_a_later_generation_offers_on_commit() -> None:
-    [before, _] = software.rules(prepared(LETTER[1]), 1, 500, [9], device_of, MLX5_6_1)
+    [before, _] = software.rules(prepared(LETTER[1]), 500, [9], device_of, MLX5_6_1)
     assert SetField(fields.OFFER, 1) in before.actions
     assert SetField(fields.COMMIT, 1) in before.actions
 

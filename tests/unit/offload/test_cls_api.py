@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offload.actions import DROP, Action, Control, Ct, Gact, Verb
-from offload.cls_api import FIRST_AUTO_PRIO, Change, Classifier, Filter
+from offload.cls_api import FIRST_AUTO_PRIO, Change, Classifier, Filter, Point
 from offload.errors import KernelError
 from offload.flower import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Key, KeyMatch, Match
 
-DEV = "ens1f0_0"
+DEV = Point("ens1f0_0")
 DROPS: tuple[Action, ...] = (Gact(DROP),)
 NO_SUCH_PRIO = "Filter with specified priority/protocol not found"
 
@@ -46,7 +46,7 @@ def test_a_prepared_filter_is_not_there_yet() -> None:
     classifier.block(DEV).insert(filter_)
     assert list(classifier.block(DEV)) == [filter_]
     assert (filter_.chain, filter_.prio, filter_.handle) == (3, 4, 1)
-    assert filter_.protocol == ETH_P_IP and classifier.block(DEV).device == DEV
+    assert filter_.protocol == ETH_P_IP and filter_.point == DEV
 
 
 def test_a_prio_gives_the_lowest_free_handle() -> None:
@@ -64,14 +64,14 @@ def test_a_handle_is_given_again() -> None:
     classifier = Classifier()
     first, second, _ = (add(classifier, ip(n), prio=1) for n in range(3))
     for gone in (second, first):
-        classifier.block(gone.device).remove(gone)
+        classifier.block(gone.point).remove(gone)
     assert [add(classifier, ip(n), prio=1).handle for n in range(3, 6)] == [1, 2, 4]
 
 
 def test_a_freed_handle_that_was_asked_for() -> None:
     classifier = Classifier()
     first, _ = (add(classifier, ip(n), prio=1) for n in range(2))
-    classifier.block(first.device).remove(first)
+    classifier.block(first.point).remove(first)
     add(classifier, ip(2), prio=1, handle=1)
     assert add(classifier, ip(3), prio=1).handle == 3
 
@@ -215,7 +215,7 @@ def test_a_chain_that_was_added_stays_without_filters() -> None:
     classifier.delete_chain(DEV, 3)
     assert not classifier.block(DEV).chains
     classifier.add_chain(DEV, 3)
-    classifier.forget_chains(DEV)
+    classifier.forget_chains(DEV.device)
     assert not classifier.block(DEV).chains
 
 
@@ -270,7 +270,8 @@ def test_a_copy_stands_at_another_device() -> None:
 def test_devices_do_not_meet() -> None:
     classifier = Classifier()
     add(classifier, prio=1)
-    assert not list(classifier.block("ens1f0_1"))
+    assert not list(classifier.block(Point("ens1f0_1")))
+    assert not list(classifier.block(DEV._replace(egress=True)))
 
 
 def test_zones_are_those_looked_up() -> None:
@@ -308,4 +309,4 @@ def test_what_cannot_be_deleted() -> None:
     with refused("Cannot find specified filter chain"):
         classifier.to_delete(DEV, prio=1, chain=9)
     with refused("Cannot find specified filter chain"):
-        classifier.to_delete("ens1f0_1", prio=1)
+        classifier.to_delete(Point("ens1f0_1"), prio=1)

@@ -13,7 +13,7 @@ def hooks() -> Hooks:
 
 
 def test_devices_have_hooks_from_the_start() -> None:
-    assert hooks().to_edit("a", 0) == ("a",)
+    assert hooks().to_edit("a", 0, False) == ("a",)
     assert [(device, hook.kind) for device, hook in hooks()] == [
         ("a", "clsact"),
         ("b", "clsact"),
@@ -51,7 +51,7 @@ def test_a_hook_that_is_gone() -> None:
     there.remove("a")
     assert there.get("a") is None and there.block_of("a") == 0
     with pytest.raises(KernelError, match=NO_HOOK):
-        there.to_edit("a", 0)
+        there.to_edit("a", 0, False)
     with pytest.raises(KernelError, match="Invalid handle"):
         there.check_delete("a", "clsact")
     with pytest.raises(KernelError, match="Cannot delete qdisc with handle of zero"):
@@ -64,10 +64,10 @@ def test_a_hook_that_is_gone() -> None:
 def test_a_block_is_there_while_a_device_has_it() -> None:
     there = hooks()
     with pytest.raises(KernelError, match=NO_BLOCK):
-        there.to_edit("", 7)
+        there.to_edit("", 7, False)
     there.set("a", "clsact", 7)
     there.set("b", "ingress", 7)
-    assert there.to_edit("", 7) == there.sharing(7) == ("a", "b")
+    assert there.to_edit("", 7, False) == there.sharing(7) == ("a", "b")
     assert there.block_of("b") == 7
     with pytest.raises(KernelError, match=SHARED):
-        there.to_edit("b", 0)
+        there.to_edit("b", 0, False)

@@ -147,8 +147,8 @@ def test_delete() -> None:
         (ADD + f"ct_state +est {REDIRECT}", "no trk, so no other flag can be set"),
         (ADD + "skip_sw action pass", "The offload action is not supported"),
         (
-            ADD.replace("ingress", "egress") + REDIRECT,
-            "egress: the testbed runs ingress filters only",
+            ADD.replace("ingress", "egress") + f"skip_sw {REDIRECT}",
+            "RTNETLINK answers: Operation not supported",
         ),
         (
             ADD.replace("add", "change") + f"dst_ip 1.1.1.1 {REDIRECT}",

@@ -48,13 +48,13 @@ def test_a_chain_is_deleted_with_its_filters() -> None:
     assert "chain 7" not in bed.tc(f"chain show {AT}").stdout
 
 
-def test_chains_are_of_ingress() -> None:
+def test_chains_are_of_a_hook() -> None:
     bed = Bed()
+    bed.add(f"chain add {AT} chain 2", f"chain add dev {REP0} egress chain 3")
     assert bed.tc(f"chain show dev {REP0}") == Answer()
-    assert bed.tc(f"chain show dev {REP0} egress") == Answer()
-    assert bed.tc(f"chain add dev {REP0} egress chain 3") == kernel(
-        "egress: the testbed runs ingress filters only"
-    )
+    assert bed.tc(f"chain show {AT}").stdout == "chain parent ffff: chain 2 \n"
+    egress = bed.tc(f"chain show dev {REP0} egress").stdout
+    assert egress == "chain parent ffff: chain 3 \n"
     assert bed.tc(f"chain add {AT} chain 3 flower dst_ip 0.0.0.0/32") == kernel(
         "chain template: not supported by the testbed"
     )
@@ -235,7 +235,7 @@ def test_what_cannot_share_a_block() -> None:
         stderr=f"Error: ingress_block 7: {REP0} has filters; delete them first.\n",
     )
     answer = bed.tc(f"qdisc add dev {REP1} egress_block 7 clsact")
-    assert answer.stderr.startswith("Error: egress_block: the testbed runs no egress")
+    assert answer.stderr.startswith("Error: egress_block: the testbed shares")
 
 
 @pytest.mark.parametrize("line", ["filter show", "chain show"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from controller import commands
 from controller.commands.answer import Answer
 from offload import tc
+from offload.cls_api import Point
 from tests.conversations import NAMES, lines
 from tests.unit.controller.bed import LETTER, PORTS, WAY_BACK, Bed
 
@@ -79,7 +81,8 @@ def state(bed: Bed) -> object:
     rules = {place: each.flow_mod.rule.actions for place, each in standing.items()}
     classifier = bed.hypervisor.filters.classifier
     held = {(i.kind, i.index, i.ref, i.bind, i.action) for i in classifier.actions}
-    filters = {device: list(classifier.block(device)) for device in PORTS}
+    points = (Point(*each) for each in product(PORTS, (False, True)))
+    filters = {point: list(classifier.block(point)) for point in points}
     hooks = [(device, hook.kind, hook.block) for device, hook in classifier.hooks]
     zones = set(bed.hypervisor.act_ct.tables)
     return rules, held, filters, hooks, zones

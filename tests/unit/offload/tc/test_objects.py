@@ -106,7 +106,10 @@ def test_actions_commands() -> None:
     ("line", "said"),
     [
         ("chain add dev d ingress flower", "chain template: not supported"),
-        ("qdisc add dev d egress_block 7 clsact", "egress_block: the testbed runs"),
+        (
+            "qdisc add dev d egress_block 7 clsact",
+            "egress_block: the testbed shares blocks of ingress",
+        ),
         ("actions del action police index 3", "action police: not supported"),
         ("actions ls action police", "action police: not supported"),
     ],

@@ -193,8 +193,11 @@ def test_what_was_asked_for_is_not_repeated(command: FilterShow, heading: str) -
     assert sum(line.startswith("filter") for line in lines) == 2
 
 
-def test_another_hook_is_not_listed() -> None:
-    assert show("ens1f0_0", [replace(plain(), hook=Hook.EGRESS)]) == ""
+def test_another_hook_than_was_asked_for_is_named() -> None:
+    egress = [replace(plain(), hook=Hook.EGRESS)]
+    assert show("ens1f0_0", egress).startswith("filter egress protocol arp ")
+    asked = answer_show(FilterShow("ens1f0_0", Hook.EGRESS), egress)
+    assert asked.startswith("filter protocol arp ")
 
 
 def test_a_shared_block_is_named_where_it_was_not_asked_for() -> None:
