@@ -8,8 +8,9 @@
            \\      v
             +-> sw_chain --> ct() --> sw_track --> sw_post_ct --> out, sw_chain
                    |                      \\-> a copy to act_ct
-                   |        mirred to a device with egress filters -> egress -> leave
                    +--no filter--> stack
+
+    out of a device with egress filters: egress (as sw_chain) --> leave --> out
 
 Source: design of mlx5 en/tc_ct.c (hardware), net/sched/cls_api.c (software)
 """
