@@ -33,7 +33,7 @@ _MOSTLY = 0.95
 
 def measure(quick: bool) -> Iterator[Figure | Plot]:
     """Throughput of both kinds, offloaded and not."""
-    seconds, rounds = (1, 1) if quick else (4, 3)
+    seconds, rounds = (1, 1) if quick else (4, 5)
     with bed() as on, bed(hw_tc_offload=False) as off:
         for net in (on, off):
             _give_a_core(net)

@@ -34,6 +34,7 @@ def run(
     """Answer a question."""
     words = [word for word in argv if word != "-j"]
     as_json = len(words) < len(argv)
+    switch.caught_up()
     if words == ["reasons"]:
         counted = why.reasons(hypervisor).most_common()
         if as_json:

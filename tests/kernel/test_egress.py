@@ -259,11 +259,12 @@ def test_what_leaves_by_a_tunnel(compared: Compared, asked: str, passes: bool) -
     assert went(outcome.steps[0]) == [UPLINK.name] * passes
 
 
-def test_another_key_at_a_tunnel(compared: Compared) -> None:
+@pytest.mark.parametrize("more", ["", " ttl 9", " tos 0x10", " nocsum"])
+def test_another_key_at_a_tunnel(compared: Compared, more: str) -> None:
     """Set where it leaves: the last one counts."""
     commands = (
         add(CLIENT_PORT, 0, 1, "", f"{REMOTE.key} pipe", to(TUNNEL.name)),
-        at_egress(TUNNEL.name, 0, 1, "", REMOTE.key.replace("id 98", "id 5")),
+        at_egress(TUNNEL.name, 0, 1, "", REMOTE.key.replace("id 98", "id 5") + more),
     )
     outcome = compared.run(Case("key", TUNNELLED, commands, (TALK.udp_out(),)))
     assert went(outcome.steps[0]) == [UPLINK.name]
