@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from controller.installed import Count, InstalledFilter
+from controller.installed_filter import Count, InstalledFilter
 from controller.openflow.decode import Counted
 from controller.rules import Table
 from offload.act_api import ActionName, Counters

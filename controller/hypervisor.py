@@ -15,26 +15,25 @@ from controller.connections import Connection
 from controller.ct_entries import EVICTED, CtEntries, Timeouts
 from controller.fields import Told
 from controller.filters import Device, DeviceKind
-from controller.installed import Count, InstalledFilter, InstalledFilters
+from controller.installed import InstalledFilters
+from controller.installed_filter import Count
 from controller.leaving import Leaving
 from controller.openflow.decode import Counted, Failed, Removed
 from controller.openflow.entries import direction_of, entry_id_of
-from controller.pipeline import port_rule, static_rules, zone_rules
+from controller.pipeline import port_rule, static_rules
 from controller.rules import (
     AckBoth,
     AddRule,
     DeleteConnections,
-    DeleteRule,
     DeleteStale,
     Later,
     Message,
     Owner,
-    Rule,
     Table,
 )
 from controller.tunnels import Outer
+from controller.zones import Zones
 from offload.act_ct import ActCt
-from offload.cls_api import Filter
 from offload.conntrack import TCP_FIN, TCP_RST, Direction, FlowTuple, TrackedPacket
 from offload.errors import Unsupported
 from offload.flow_table import FlowEntry
@@ -94,11 +93,13 @@ class Hypervisor:
             self.device,
             config.hw_tc_offload,
             self.card,
+            Zones(
+                *(self.outbox, self.act_ct, self.entries.offload),
+                config.profile.zone_shortcut,
+            ),
             config.devices,
-            (self._release_zones, self._hold_zones),
         )
         self.leaving = Leaving()
-        self._hardware_zones: Counter[int] = Counter()
         self._epochs_there: list[int] = []
         self._known = False
 
@@ -138,8 +139,6 @@ class Hypervisor:
             self.outbox.append(DeleteStale(None))
         static = static_rules(self.config.profile)
         self.outbox.extend(AddRule(rule) for rule in static)
-        for zone in +self._hardware_zones:
-            self.outbox.extend(AddRule(rule) for rule in self._zone_rules(zone))
         for device in self.devices.values():
             rule = port_rule(device.port, self.filters.offload)
             self.outbox.append(AddRule(rule))
@@ -152,36 +151,6 @@ class Hypervisor:
         """The switch has carried out all that ``connected`` told it."""
         self._epochs_there = [self.epoch]
         self._known = True
-
-    def add_filter(self, filter_: Filter, now_s: float) -> InstalledFilter:
-        """Add a prepared filter.  Raises KernelError, Unsupported; then nothing is changed."""
-        installed = self.filters.add(filter_, now_s)
-        for zone in filter_.zones:
-            self.act_ct.get_table(zone)
-        self._hold_zones(installed)
-        return installed
-
-    def replace_filter(self, old: Filter, new: Filter, now_s: float) -> InstalledFilter:
-        """Put a prepared filter in another's place.  Raises as ``add_filter`` does."""
-        before = self.filters.get(old.id)
-        assert before is not None
-        installed = self.filters.replace(old, new, now_s)
-        for zone in new.zones:
-            self.act_ct.get_table(zone)
-        self._hold_zones(installed)
-        self._release_zones(before)
-        for zone in old.zones:
-            self.act_ct.put_table(zone)
-        return installed
-
-    def remove_filter(self, filter_: Filter) -> None:
-        """Remove a filter; the last one of a zone takes its flow table along."""
-        installed = self.filters.get(filter_.id)
-        assert installed is not None
-        self._release_zones(installed)
-        for zone in filter_.zones:
-            self.act_ct.put_table(zone)
-        self.filters.remove(filter_)
 
     def set_offload(self, offload: bool) -> None:
         """``ethtool -K hw-tc-offload``, for the whole switch.  Raises Unsupported."""
@@ -324,34 +293,6 @@ class Hypervisor:
         """Give a switch that lost its conntrack the offloaded connections back."""
         for entry in self.act_ct:
             self.entries.restore_connection(entry)
-
-    def _hold_zones(self, installed: InstalledFilter) -> None:
-        """The zone's first ct filter in hardware registers the driver.
-
-        Source: mlx5 en/tc_ct.c:mlx5_tc_ct_add_ft_cb
-        """
-        if not installed.in_hw:
-            return
-        for zone in installed.filter.zones:
-            if not self._hardware_zones[zone]:
-                self.act_ct.register(zone, self.entries.offload)
-                self.outbox.extend(AddRule(rule) for rule in self._zone_rules(zone))
-            self._hardware_zones[zone] += 1
-
-    def _release_zones(self, installed: InstalledFilter) -> None:
-        """Source: mlx5 en/tc_ct.c:mlx5_tc_ct_del_ft_cb"""
-        if not installed.in_hw:
-            return
-        for zone in installed.filter.zones:
-            self._hardware_zones[zone] -= 1
-            if not self._hardware_zones[zone]:
-                self.act_ct.unregister(zone, self.entries.offload)
-                rules = self._zone_rules(zone)
-                self.outbox.extend(DeleteRule(rule) for rule in rules)
-
-    def _zone_rules(self, zone: int) -> Iterable[Rule]:
-        """What a zone in hardware has of its own."""
-        return zone_rules(zone) if self.config.profile.zone_shortcut else ()
 
 
 def _told_in_vain(connection: Connection) -> bool:

@@ -3,89 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from typing import Any, Union
 
 from controller import hardware, refusals, software
 from controller.card import Card
 from controller.chains import Chains
 from controller.filters import DeviceLookup
+from controller.installed_filter import Holding, InstalledFilter
 from controller.pipeline import segment_rule
 from controller.priorities import Priorities, Rank
 from controller.rules import AddRule, DeleteRule, Message, Rule
 from controller.segments import Segments, continues
+from controller.zones import Zones
 from offload.actions import Mirred
 from offload.cls_api import Classifier, Filter, Point
 from offload.errors import KernelError, Unsupported
-from offload.ids import IdPool, Mapping
+from offload.ids import IdPool
 
 MAX_FTE_IDS = 0xFFFFFFFF
 OFF = "hw-tc-offload is off"
 SKIPPED = "skip_hw"
 NO_EGRESS = "hardware has no egress filters"
-
-
-Holding = tuple[Union[Chains, Mapping[Any]], Any]
-Move = Callable[["InstalledFilter"], None]
-Moves = tuple[Move, Move]
-
-
-def _nobody(_installed: InstalledFilter) -> None:
-    """Nothing depends on it."""
-
-
-_ALONE: Moves = (_nobody, _nobody)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Count:
-    """Packets and bytes."""
-
-    packets: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: Count) -> Count:
-        return Count(self.packets + other.packets, self.bytes + other.bytes)
-
-    def __sub__(self, other: Count) -> Count:
-        return Count(self.packets - other.packets, self.bytes - other.bytes)
-
-
-@dataclass(slots=True)
-class InstalledFilter:
-    """A filter, its rules, and by table what rules it had before have counted.
-
-    ``why_not`` is the reason it is not in hardware, "" if it is.  ``spread`` and
-    ``wrong`` are ``counters``': the wrong credits of this ct filter that have been
-    taken off, and those taken off this one, by the id of the ct filter they are of.
-    """
-
-    filter: Filter
-    added_s: float
-    fte_ids: tuple[int, ...] = ()
-    software: list[Rule] = field(default_factory=list)
-    hardware: list[Rule] = field(default_factory=list)
-    held: tuple[Holding, ...] = ()
-    why_not: str = ""
-    before: dict[int, Count] = field(default_factory=dict)
-    spread: Count = Count()
-    wrong: dict[int, Count] = field(default_factory=dict)
-
-    @property
-    def in_hw(self) -> bool:
-        """Did hardware take it?"""
-        return not self.why_not
-
-    @property
-    def rules(self) -> list[Rule]:
-        """Its rules in both halves."""
-        return self.software + self.hardware
-
-    def had_counted(self, table: int, count: Count) -> None:
-        """A rule of this filter is gone: keep what it counted."""
-        self.before[table] = self.before.get(table, Count()) + count
 
 
 class InstalledFilters:
@@ -97,17 +36,16 @@ class InstalledFilters:
         device_of: DeviceLookup,
         offload: bool,
         card: Card,
+        zones: Zones,
         devices: Iterable[str] = (),
-        moves: Moves = _ALONE,
     ) -> None:
-        """``moves``: told before a filter that stands leaves hardware, and after it enters."""
         self.classifier = Classifier(devices)
         self.chains = Chains(outbox, card.chains)
         self._card = card
         self._profile = card.profile
         self.offload = offload
         self._outbox = outbox
-        self._moves = moves
+        self._zones = zones
         self._device_of = device_of
         self._fte_ids = IdPool("fte id", MAX_FTE_IDS)
         self._priorities: dict[tuple[Point, int], Priorities] = {}
@@ -139,6 +77,7 @@ class InstalledFilters:
                 self._renumber(filter_, installed.rules)
         self._installed[filter_.id] = installed
         self._send(installed.rules)
+        self._zones.hold(installed)
         self._leads_through(filter_, 1)
         return installed
 
@@ -164,6 +103,8 @@ class InstalledFilters:
         del self._installed[old.id]
         self._installed[new.id] = installed
         self._send_instead(before.rules, installed.rules, new.id != old.id)
+        self._zones.hold(installed)
+        self._zones.release(before)
         self._release(before)
         self._release_fte_ids(before)
         return installed
@@ -171,6 +112,7 @@ class InstalledFilters:
     def remove(self, filter_: Filter) -> InstalledFilter:
         """Take a filter out of both halves."""
         installed = self._installed.pop(filter_.id)
+        self._zones.release(installed)
         self._leads_through(filter_, -1)
         self._outbox.extend(DeleteRule(rule) for rule in installed.software)
         self._out_of_hardware(installed)
@@ -199,7 +141,7 @@ class InstalledFilters:
 
     def rules(self) -> list[Rule]:
         """Every rule of every filter and chain."""
-        made = self.chains.rules()
+        made = self._zones.rules() + self.chains.rules()
         for point, chain in self._segments:
             made += self._segment_rules(point, chain)
         for installed in self:
@@ -410,12 +352,11 @@ class InstalledFilters:
                 self._ask_hardware_again(installed)
 
     def _ask_hardware_again(self, installed: InstalledFilter) -> None:
-        leaves, entered = self._moves
-        leaves(installed)
+        self._zones.leave_hardware(installed)
         self._out_of_hardware(installed)
         self._into_hardware(installed)
         self._send(installed.hardware)
-        entered(installed)
+        self._zones.enter_hardware(installed)
 
     def _release_fte_ids(self, installed: InstalledFilter) -> None:
         for fte_id in installed.fte_ids:

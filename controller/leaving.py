@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controller.counters import Halves, by_action, tally
-from controller.installed import InstalledFilter
+from controller.installed_filter import InstalledFilter
 from controller.openflow.decode import Counted, Removed
 from offload.act_api import ActionName, Instance
 

@@ -67,8 +67,8 @@ class ActionCommands:
             )
             if changed != old.actions:
                 new = replace(old, actions=changed)
-                self._hypervisor.replace_filter(old, new, self._now_s)
-                undo.callback(self._hypervisor.replace_filter, new, old, self._now_s)
+                self._hypervisor.filters.replace(old, new, self._now_s)
+                undo.callback(self._hypervisor.filters.replace, new, old, self._now_s)
 
     def _delete(self, step: tc.ActionsNamed) -> Answer:
         self._actions.delete(step.named)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from controller.counters import NOTHING, Halves, by_action, tally
-from controller.installed import InstalledFilter, InstalledFilters
+from controller.installed import InstalledFilters
+from controller.installed_filter import InstalledFilter
 from controller.openflow.decode import Counted
 from offload import tc
 from offload.act_api import ActionName, Instance

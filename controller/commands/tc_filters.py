@@ -14,7 +14,7 @@ from controller.commands.answer import Answer, Switch
 from controller.commands.preparing import prepare
 from controller.commands.tc_counts import Counts
 from controller.hypervisor import Hypervisor
-from controller.installed import InstalledFilter
+from controller.installed_filter import InstalledFilter
 from controller.rules import Owner
 from offload import tc
 from offload.act_api import Instance
@@ -78,7 +78,7 @@ class FilterCommands:
         if counts is not None and installed is not None and heirs:
             counts.let_go(filter_, heirs)
             self._hypervisor.leaving.add(installed, heirs, counts.told(filter_))
-        self._hypervisor.remove_filter(filter_)
+        self._hypervisor.filters.remove(filter_)
 
     def counts_to_keep(self, block: int = 0) -> Counts | None:
         """What actions that outlive their filters must be told.  Blocks its caller."""
@@ -175,11 +175,11 @@ class FilterCommands:
         self, filter_: Filter, old: Filter | None, undo: ExitStack
     ) -> InstalledFilter:
         if old is None:
-            installed = self._hypervisor.add_filter(filter_, self._now_s)
-            undo.callback(self._hypervisor.remove_filter, filter_)
+            installed = self._hypervisor.filters.add(filter_, self._now_s)
+            undo.callback(self._hypervisor.filters.remove, filter_)
             return installed
-        installed = self._hypervisor.replace_filter(old, filter_, self._now_s)
-        undo.callback(self._hypervisor.replace_filter, filter_, old, self._now_s)
+        installed = self._hypervisor.filters.replace(old, filter_, self._now_s)
+        undo.callback(self._hypervisor.filters.replace, filter_, old, self._now_s)
         return installed
 
     def _unbind(

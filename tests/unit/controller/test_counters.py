@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.counters import Halves, Tally, by_action, tally
-from controller.installed import Count, InstalledFilter
+from controller.installed_filter import Count, InstalledFilter
 from controller.openflow.decode import Counted
 from controller.rules import Owner, Resubmit, Rule, Table
 from offload.act_api import ActionName, Counters

@@ -182,7 +182,7 @@ def test_the_last_ct_filter_takes_the_flow_table_along() -> None:
     assert len(bed.entries()) == 1
     last = bed.hypervisor.filters.get(2)
     assert last is not None
-    bed.hypervisor.remove_filter(last.filter)
+    bed.hypervisor.filters.remove(last.filter)
     assert OfferAgain(0, TCP) in bed.hypervisor.outbox
     bed.deliver()
     assert not bed.entries() and not bed.hypervisor.act_ct.tables

@@ -10,13 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller import installed, priorities
-from controller.card import Card
-from controller.installed import Count, InstalledFilters
+from controller.installed_filter import Count
 from controller.rules import Owner, Table
 from offload.errors import KernelError, Unsupported
-from offload.profile import DEFAULT, MLX5_6_1
+from offload.profile import MLX5_6_1
 from tests.unit.controller.bed import LETTER, REP0, Bed
-from tests.unit.controller.made import device_of, prepared
+from tests.unit.controller.made import prepared
 from tests.unit.controller.read_back import plain
 
 ADD = "filter add dev ens1f0_0 ingress "
@@ -265,10 +264,10 @@ def test_ids_of_the_card_run_out(resource: str, line: str) -> None:
 
 
 def test_off_is_a_reason_and_so_is_skip_hw() -> None:
-    filters = InstalledFilters([], device_of, True, Card(DEFAULT))
+    filters = Bed().hypervisor.filters
     line = f"{ADD}prio 1 proto ip flower %s {REDIRECT}"
     assert filters.add(prepared(line % "skip_hw"), 0.0).why_not == installed.SKIPPED
-    off = InstalledFilters([], device_of, False, Card(DEFAULT))
+    off = Bed(offload=False).hypervisor.filters
     there = off.add(prepared(line % ""), 0.0)
     assert there.why_not == installed.OFF and not there.hardware
     assert off.get(there.filter.id) is there
@@ -278,7 +277,7 @@ def test_off_is_a_reason_and_so_is_skip_hw() -> None:
 
 
 def test_hardware_is_not_turned_off_under_filters_that_have_only_that() -> None:
-    filters = InstalledFilters([], device_of, True, Card(DEFAULT))
+    filters = Bed().hypervisor.filters
     only = filters.add(prepared(f"{ADD}prio 1 proto ip flower skip_sw {REDIRECT}"), 0.0)
     assert not only.software and only.in_hw
     with pytest.raises(Unsupported, match="Active offloaded tc filters"):

@@ -84,7 +84,7 @@ def test_a_switch_that_went_away_tells_no_more() -> None:
     [instance] = bed.hypervisor.filters.classifier.actions.of("gact")
     bed.hypervisor.leaving.add(installed, (instance,), ())
     bed.connect()
-    bed.hypervisor.remove_filter(installed.filter)
+    bed.hypervisor.filters.remove(installed.filter)
     bed.deliver()
     assert instance.software.packets == instance.hardware.packets == 0
 
