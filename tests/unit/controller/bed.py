@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from controller import commands, fields
@@ -248,7 +249,8 @@ class Bed:
 
     def everything(self) -> tuple[list[str], set[str]]:
         """What tc shows, and the switch's rules without their cookies."""
-        shows = [f"filter show dev {device} ingress" for device in PORTS]
+        hooks = product(PORTS, ("ingress", "egress"))
+        shows = [f"filter show dev {device} {hook}" for device, hook in hooks]
         shows += [f"actions ls action {kind}" for kind in ("ct", "mirred", "gact")]
         rules = (standing.flow_mod.rule for standing in self.table.standing.values())
         said = [self.tc(show).stdout for show in shows]
