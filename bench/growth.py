@@ -43,6 +43,8 @@ _UDP_TIMEOUT_S = 5  # all must be in before the first goes
 _LONG_S = 65_000
 _AT_A_TIME = 1_000  # what it takes to make them must not count as what they take
 _OTHERS = 10_000_000  # the numbers of connections that come and go
+_MOST_AT_ONCE = 1_000
+_FEW = 50  # one by one takes its time: all must be in before the first goes
 _MOST_BYTES = 1536
 _MOST_CPU = 0.03
 _FLAT = 1.2
@@ -112,7 +114,7 @@ def _clocks(net: Bed) -> _Clocks:
 def measure(quick: bool) -> Iterator[Figure | Plot]:
     """At 1k, 10k, 100k and 200k live connections."""
     counts = (500, 2_000) if quick else (1_000, 10_000, 100_000, 200_000)
-    events, rounds = (200, 1) if quick else (1_000, 3)
+    events, rounds = (200, 1) if quick else (_MOST_AT_ONCE, 3)
     memory: list[Point] = []
     costs: dict[str, list[tuple[int, Cost]]] = {name: [] for name in _EVENTS}
     idle = Idle(0.0, 0.0)
@@ -130,10 +132,10 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
                 idle = _idle(net, 2.0 if quick else 8.0)
                 grown = net.controller.memory_info().rss - began
                 memory.append((count, grown / count))
-                others = partial(_Others, net, switch, vm1, vm2, live, events, idle)
+                others = partial(_Others, net, switch, vm1, vm2, live)
                 came_and_went = [
-                    _come_and_go(others(next(numbers)))
-                    | _come_and_go(others(next(numbers)), window=1)
+                    _come_and_go(others(events, idle, next(numbers)))
+                    | _come_and_go(others(_FEW, idle, next(numbers)), window=1)
                     for _ in range(rounds)
                 ]
                 for name, events_costs in costs.items():
@@ -255,7 +257,7 @@ class _Others:
     def flows(self, proto: int) -> list[FlowTuple]:
         """Their tuples, of no other round."""
         here, there = self.net.end("vm1"), self.net.end("vm2")
-        first = _OTHERS + self.round * self.count
+        first = _OTHERS + self.round * _MOST_AT_ONCE
         return list(connections(here, there, proto, self.count, first))
 
     def send(
