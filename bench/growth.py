@@ -9,8 +9,10 @@ would; then real packets offload, age and tear down others beside them:
 Costs are processor time: the controller's own clock, and ovs-vswitchd's, less what
 both use in the same time when nothing happens; and of the controller's, what goes into
 handling what the switch told. The rest of it is waking up and reading. Each is the
-median of some rounds, of packets in a burst and of packets one by one, where no event
-shares what a batch costs with others.
+median of some rounds. How much an event shares with others, and what it finds in the
+processor's caches, depends on how they come, and where the switch has much to look
+through they come in smaller batches: so there is also one event at a time, at a pace that
+the switch can keep however many there are.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from bench.frames import (
     tcp,
     udp,
 )
-from bench.wire import WINDOW, Port, exchange
+from bench.wire import Port, exchange
 from offload.conntrack import FlowTuple
 
 _UDP_TIMEOUT_S = 5  # all must be in before the first goes
@@ -44,15 +46,15 @@ _LONG_S = 65_000
 _AT_A_TIME = 1_000  # what it takes to make them must not count as what they take
 _OTHERS = 10_000_000  # the numbers of connections that come and go
 _MOST_AT_ONCE = 1_000
-_FEW = 50  # one by one takes its time: all must be in before the first goes
+_FEW, _PACE_S = 50, 0.05  # all must be in before the first ages
 _MOST_BYTES = 1536
 _MOST_CPU = 0.03
 _FLAT = 1.2
-_CALM = 0.1
-_ONE_BY_ONE = ", one by one"
+_CALM, _LOOKS = 0.02, 5
+_ALONE = " alone"
 _EVENTS = (
     *("offload", "teardown", "aging"),
-    *(f"{name}{_ONE_BY_ONE}" for name in ("offload", "teardown")),
+    *(f"{name}{_ALONE}" for name in ("offload", "teardown")),
 )
 _PATIENCE_S = 120.0
 
@@ -135,7 +137,7 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
                 others = partial(_Others, net, switch, vm1, vm2, live)
                 came_and_went = [
                     _come_and_go(others(events, idle, next(numbers)))
-                    | _come_and_go(others(_FEW, idle, next(numbers)), window=1)
+                    | _come_and_go(others(_FEW, idle, next(numbers)), _PACE_S)
                     for _ in range(rounds)
                 ]
                 for name, events_costs in costs.items():
@@ -229,7 +231,7 @@ class Idle:
 
 
 def _idle(net: Bed, seconds: float) -> Idle:
-    """What is used when nothing happens, once all is calm."""
+    """What is used when nothing happens, once all is calm: the median of some looks."""
 
     def shares(for_s: float) -> Idle:
         cpu = _Cpu.of(net)
@@ -238,7 +240,8 @@ def _idle(net: Bed, seconds: float) -> Idle:
         return Idle(used.controller_s / used.wall_s, used.switch_s / used.wall_s)
 
     until(lambda: shares(1.0).controller < _CALM, "a calm controller", _PATIENCE_S)
-    return shares(seconds)
+    looks = [shares(seconds / _LOOKS) for _ in range(_LOOKS)]
+    return Idle(*(median(each) for each in zip(*map(astuple, looks))))
 
 
 @dataclass(slots=True)
@@ -261,11 +264,20 @@ class _Others:
         return list(connections(here, there, proto, self.count, first))
 
     def send(
-        self, frames: list[bytes], back: bool = False, window: int = WINDOW
+        self, frames: list[bytes], back: bool = False, pace_s: float = 0.0
     ) -> None:
-        """One frame of each."""
+        """One frame of each, as fast as they can go or one every so often."""
         ends = (self.vm2, self.vm1) if back else (self.vm1, self.vm2)
-        exchange(*ends, frames, wanted=is_ip, window=window)
+        if not pace_s:
+            exchange(*ends, frames, wanted=is_ip)
+            return
+        due = itertools.count(time.monotonic() + pace_s, pace_s)
+        exchange(
+            *(*ends, frames),
+            wanted=is_ip,
+            window=1,
+            between=lambda: time.sleep(max(0.0, next(due) - time.monotonic())),
+        )
 
     def cost(self, event: Callable[[], None], live: int) -> Cost:
         """What it costs each of them, until so many connections are in hardware."""
@@ -283,13 +295,13 @@ class _Others:
         )
 
 
-def _come_and_go(others: _Others, window: int = WINDOW) -> dict[str, Cost]:
+def _come_and_go(others: _Others, pace_s: float = 0.0) -> dict[str, Cost]:
     here, there = others.net.end("vm1"), others.net.end("vm2")
     both = others.live + others.count
     flows = others.flows(IPPROTO_UDP)
     others.send([udp(here, there, flow, b"ask") for flow in flows])
     answers = [udp(there, here, flow.inverted(), b"answer") for flow in flows]
-    offload = others.cost(lambda: others.send(answers, True, window), both)
+    offload = others.cost(lambda: others.send(answers, True, pace_s), both)
     aging = others.cost(lambda: None, others.live)
     flows = others.flows(IPPROTO_TCP)
     others.send([tcp(here, there, flow, SYN, 1) for flow in flows])
@@ -300,9 +312,9 @@ def _come_and_go(others: _Others, window: int = WINDOW) -> dict[str, Cost]:
     others.send([tcp(here, there, flow, ACK, 2, 2) for flow in flows])
     others.switch.wait_for(both)
     ends = [tcp(here, there, flow, FIN | ACK, 2, 2) for flow in flows]
-    teardown = others.cost(lambda: others.send(ends, False, window), others.live)
+    teardown = others.cost(lambda: others.send(ends, False, pace_s), others.live)
     others.net["hv1"].must("ovs-appctl", "revalidator/purge")
     check(others.switch.ages == others.live, "entries are left over")
-    if window == 1:
-        return {f"offload{_ONE_BY_ONE}": offload, f"teardown{_ONE_BY_ONE}": teardown}
+    if pace_s:
+        return {f"offload{_ALONE}": offload, f"teardown{_ALONE}": teardown}
     return {"offload": offload, "aging": aging, "teardown": teardown}
