@@ -153,21 +153,19 @@ def measure(quick: bool) -> Iterator[Figure | Plot]:
     )
     for name, found in costs.items():
         yield from _cost_figures(name, found)
-    yield Plot(
-        "cost",
-        "Processor time of one event, controller and switch",
-        "live connections",
-        "microseconds",
-        {
-            f"{name}, {who}": [
-                (count, getattr(cost, f"{who}_us")) for count, cost in found
-            ]
-            for name, found in costs.items()
-            for who in ("controller", "switch")
-        },
-        log_x=True,
-        log_y=True,
-    )
+    for who in ("controller", "switch"):
+        yield Plot(
+            f"cost-{who}",
+            f"The {who}'s processor time of one event",
+            "live connections",
+            "microseconds",
+            {
+                name: [(count, getattr(cost, f"{who}_us")) for count, cost in found]
+                for name, found in costs.items()
+            },
+            log_x=True,
+            log_y=True,
+        )
 
 
 def _memory_figures(memory: list[Point], quick: bool) -> Iterator[Figure | Plot]:

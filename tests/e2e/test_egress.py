@@ -88,11 +88,16 @@ def test_hardwares_own_passes_them_by(hv1: OneByOne) -> None:
     """A filter that asked for no software has none to go through."""
     if not hv1.offload:
         return
+    only = "proto ip flower skip_sw ip_proto udp dst_port"
     hv1.add(
-        f"ens1f0_0 prio 1 proto ip flower skip_sw {TO_VM2}", f"{LEAVES} action drop"
+        f"ens1f0_0 prio 1 {only} 1 {TO_VM2}",
+        f"{LEAVES} action drop",
+        f"ens1f0_0 prio 2 {only} 2 {TO_VM2}",
     )
-    assert hv1.through(udp()).places == ["vm2"]
-    assert hv1.took() == Count(hardware=1) and leaving(hv1) == [0]
+    for prio in (1, 2):
+        assert hv1.through(udp(dport=prio)).places == ["vm2"]
+        assert hv1.took(prio) == Count(hardware=1)
+    assert leaving(hv1) == [0]
 
 
 def test_every_way_to_a_device(hv1: OneByOne) -> None:
