@@ -228,8 +228,9 @@ def _tunnel_set(
     action: TunnelKeySet, place: Place, packet: PacketSoFar
 ) -> tuple[RuleAction, ...]:
     packet.outer = Outer.of(action)
-    leaves_by_it = place.half.is_egress and place.at.kind is DeviceKind.TUNNEL
-    port = [SetField(fields.SENDS, place.at.sending(packet.outer))]
+    port: tuple[RuleAction, ...] = ()
+    if place.half.is_egress and place.at.kind is DeviceKind.TUNNEL:
+        port = (SetField(fields.SENDS, place.at.sending(packet.outer)),)
     four = isinstance(action.dst, IPv4Address)
     source = fields.TUN_IPV4_SRC if four else fields.TUN_IPV6_SRC
     target = fields.TUN_IPV4_DST if four else fields.TUN_IPV6_DST
@@ -237,7 +238,7 @@ def _tunnel_set(
         SetField(source, int(action.src)),
         SetField(target, int(action.dst)),
         SetField(fields.TUN_ID, action.key_id or 0),
-        *(port if leaves_by_it else ()),
+        *port,
     )
 
 

@@ -64,8 +64,8 @@ class Hooks:
             device for device, hook in self._hooks.items() if hook.block == block
         )
 
-    def to_edit(self, device: str, block: int, egress: bool) -> tuple[str, ...]:
-        """The devices whose filters a command changes.  Raises KernelError.
+    def to_edit(self, device: str, block: int, egress: bool) -> tuple[Point, ...]:
+        """The points whose filters a command changes.  Raises KernelError.
 
         Source: net/sched/cls_api.c:tcf_block_find
         """
@@ -73,13 +73,14 @@ class Hooks:
             devices = self.sharing(block)
             if not devices:
                 raise KernelError(NO_BLOCK)
-            return devices
+            return tuple(map(Point, devices))
         hook = self._hooks.get(device)
         if hook is None:
             raise KernelError(NO_HOOK)
-        if hook.block and not egress:
+        point = self.point(device, egress)
+        if hook.block and not point.egress:
             raise KernelError(SHARED, "Operation not supported")
-        return (device,)
+        return (point,)
 
     def check_add(self, device: str, verb: str, kind: str) -> bool:
         """Is a hook to be made?  False if what is there does.  Raises KernelError.

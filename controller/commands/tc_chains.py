@@ -41,17 +41,13 @@ class ChainCommands:
             point, *_ = self._filters.points(command)
             self._classifier.find_chain(point, command.chain or 0)
             return Answer(stdout=tc.answer_chains(command, [command.chain or 0]))
-        hooks = self._classifier.hooks
-        devices = hooks.sharing(command.block) if command.block else (command.device,)
-        if not devices:
-            raise tc.Refusal(f'Cannot find block "{command.block}"', 1)
         if command.hook is tc.Hook.ROOT:
             return Answer(stdout=tc.answer_chains(command, []))
-        egress = command.hook is tc.Hook.EGRESS
-        chains = self._classifier.block(hooks.point(devices[0], egress)).chains
+        points, block = self._filters.shown_points(command)
+        chains = self._classifier.block(points[0]).chains
         shown = [
             number
             for number, chain in chains.items()
             if chain.visible and command.chain in (None, number)
         ]
-        return Answer(stdout=tc.answer_chains(command, shown))
+        return Answer(stdout=tc.answer_chains(command, shown, block))

@@ -54,8 +54,20 @@ class FilterCommands:
         """The points whose filters a command is about.  Raises KernelError."""
         egress = command.hook is tc.Hook.EGRESS
         hooks = self._classifier.hooks
-        devices = hooks.to_edit(command.device, command.block, egress)
-        return tuple(hooks.point(device, egress) for device in devices)
+        return hooks.to_edit(command.device, command.block, egress)
+
+    def shown_points(
+        self, command: tc.FilterShow | tc.ChainShow
+    ) -> tuple[tuple[Point, ...], int]:
+        """The points that a command shows, and the block they share if any.  Raises Refusal."""
+        hooks = self._classifier.hooks
+        point = hooks.point(command.device, command.hook is tc.Hook.EGRESS)
+        own = 0 if point.egress else hooks.block_of(command.device)
+        block = command.block or own
+        points = tuple(map(Point, hooks.sharing(block))) if block else (point,)
+        if not points:
+            raise tc.Refusal(f'Cannot find block "{command.block}"', 1)
+        return points, block
 
     def remove(self, filters: Iterable[Filter], counts: Counts | None) -> None:
         """Take filters out, with the actions that nobody else holds."""
@@ -219,17 +231,9 @@ class FilterCommands:
             self.remove_copies(chosen, counts)
 
     def _show(self, command: tc.FilterShow) -> Answer:
-        hooks = self._classifier.hooks
-        block = command.block
         if command.hook is tc.Hook.ROOT:
             return Answer(stdout=tc.answer_show(command, []))
-        if command.hook is tc.Hook.INGRESS:
-            block = block or hooks.block_of(command.device)
-        devices = hooks.sharing(block) if block else (command.device,)
-        if not devices:
-            raise tc.Refusal(f'Cannot find block "{command.block}"', 1)
-        egress = command.hook is tc.Hook.EGRESS
-        points = tuple(hooks.point(device, egress) for device in devices)
+        points, block = self.shown_points(command)
         filters = list(self._classifier.block(points[0]))
         shown = self._shown(filters, points, block) if filters else []
         return Answer(stdout=tc.answer_show(command, shown))

@@ -80,13 +80,15 @@ def _show(
 _KEYWORDS = ("add", "delete", "get", "list", "show", "lst")
 
 
-def answer_chains(command: ChainShow, chains: Iterable[int]) -> str:
-    """What tc prints of chains, in the order in which they were made."""
+def answer_chains(command: ChainShow, chains: Iterable[int], block: int = 0) -> str:
+    """What tc prints of chains, in the order in which they were made, of a shared block if any."""
     answer = new_answer(command.options)
     for chain in chains:
         with answer.object():
             answer.say("chain ")
-            if not command.block:
+            if block and not command.block:
+                answer.put("block", block, f"block {block} ")
+            elif not command.block:
                 answer.put("parent", "ffff:", "parent ffff: ")
             if command.get or command.chain is None:
                 answer.put("chain", chain, f"chain {chain} ")

@@ -67,6 +67,18 @@ def test_verbs(compared: Compared, actions: tuple[str, ...], places: list[str]) 
     assert hits(outcome, SERVER_PORT, 0, 1, "egress")
 
 
+@pytest.mark.parametrize("ttl", [64, 3])
+def test_behind_a_filter_that_continues(compared: Compared, ttl: int) -> None:
+    """Whether it took the packet or not."""
+    commands = (
+        at_egress(SERVER_PORT, 0, 1, f"ip_ttl {ttl}", "continue"),
+        at_egress(SERVER_PORT, 0, 2, "", to(THIRD_PORT)),
+        *FORWARD,
+    )
+    outcome = compared.run(case("continue", commands, TALK.udp_out()))
+    assert went(outcome.steps[0]) == [THIRD_PORT]
+
+
 @pytest.mark.parametrize("mirred", [OUT, MIRROR, f"{MIRROR} pipe", f"{MIRROR} drop"])
 def test_a_mirrored_packet_is_changed_alone(compared: Compared, mirred: str) -> None:
     """What a filter does to the copy that leaves, the packet does not see."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from offload.cls_api import Point
 from offload.errors import KernelError
 from offload.qdisc import NO_BLOCK, NO_HOOK, SHARED, Hooks
 
@@ -13,7 +14,7 @@ def hooks() -> Hooks:
 
 
 def test_devices_have_hooks_from_the_start() -> None:
-    assert hooks().to_edit("a", 0, False) == ("a",)
+    assert hooks().to_edit("a", 0, False) == (Point("a"),)
     assert [(device, hook.kind) for device, hook in hooks()] == [
         ("a", "clsact"),
         ("b", "clsact"),
@@ -67,7 +68,10 @@ def test_a_block_is_there_while_a_device_has_it() -> None:
         there.to_edit("", 7, False)
     there.set("a", "clsact", 7)
     there.set("b", "ingress", 7)
-    assert there.to_edit("", 7, False) == there.sharing(7) == ("a", "b")
+    assert there.sharing(7) == ("a", "b")
+    assert there.to_edit("", 7, False) == (Point("a"), Point("b"))
     assert there.block_of("b") == 7
-    with pytest.raises(KernelError, match=SHARED):
-        there.to_edit("b", 0, False)
+    assert there.to_edit("a", 0, True) == (Point("a", egress=True),)
+    for egress in (False, True):
+        with pytest.raises(KernelError, match=SHARED):
+            there.to_edit("b", 0, egress)
