@@ -26,7 +26,6 @@ from tests.kernel.conformance.packet import (
 from tests.kernel.conformance.wire_view import is_vxlan
 from tests.kernel.underlay import TUNNEL
 
-TURNED_BACK = re.compile(r" egress .* mirred ingress ")
 MIRRORED_FIRST = re.compile(r" chain 0 .* mirror dev \S+ continue")
 Applies = Callable[[Packet, "Around"], bool]
 
@@ -140,16 +139,6 @@ def _marked_in_hardware(packet: Packet, around: Around) -> bool:
     )
 
 
-def _tracked_again(packet: Packet, around: Around) -> bool:
-    """Sent back by a filter at egress, behind NAT."""
-    back = any(TURNED_BACK.search(each) for each in around.commands)
-    ways = (
-        way for c in around.after if _translated(c) for way in (c.original, c.reply)
-    )
-    ends = packet.src, packet.dst
-    return back and any((way.src, way.dst) == ends for way in ways)
-
-
 def _key(connection: Connection) -> tuple[int, Tuple]:
     return connection.zone, connection.original
 
@@ -176,12 +165,6 @@ KNOWN = (
         "drawn port",
         "where two connections would be alike behind NAT the kernel draws a port at random",
         _drawn_port,
-    ),
-    Known(
-        "tracked again behind NAT",
-        "what a filter at egress sends into an ingress is tracked anew; if NAT translated it "
-        "before, its replies would be another connection's: Linux drops it, Open vSwitch does not",
-        _tracked_again,
     ),
     Known(
         "ports used again under NAT",
