@@ -67,6 +67,32 @@ def test_verbs(compared: Compared, actions: tuple[str, ...], places: list[str]) 
     assert hits(outcome, SERVER_PORT, 0, 1, "egress")
 
 
+def test_classified_again(compared: Compared) -> None:
+    """By the filters of egress, not of where it came in."""
+    changes = "pedit ex munge ip ttl set 9 pipe"
+    commands = (
+        at_egress(SERVER_PORT, 0, 1, "", "goto chain 2"),
+        at_egress(SERVER_PORT, 2, 1, "ip_ttl 64", changes, "csum ip4h reclassify"),
+        at_egress(SERVER_PORT, 2, 2, "ip_ttl 9", to(THIRD_PORT)),
+        *FORWARD,
+    )
+    outcome = compared.run(case("again", commands, TALK.udp_out()))
+    assert went(outcome.steps[0]) == [THIRD_PORT]
+    assert hits(outcome, CLIENT_PORT, 0, 1) == 1
+
+
+def test_round_and_round(compared: Compared) -> None:
+    """As many gotos as at ingress; each is counted."""
+    commands = (
+        at_egress(SERVER_PORT, 0, 1, "", "goto chain 1"),
+        at_egress(SERVER_PORT, 1, 1, "", "goto chain 0"),
+        *FORWARD,
+    )
+    outcome = compared.run(case("round", commands, TALK.udp_out()))
+    assert went(outcome.steps[0]) == []
+    assert hits(outcome, SERVER_PORT, 0, 1, "egress") > 1
+
+
 @pytest.mark.parametrize("ttl", [64, 3])
 def test_behind_a_filter_that_continues(compared: Compared, ttl: int) -> None:
     """Whether it took the packet or not."""
