@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -124,7 +124,12 @@ def _within(name: str, value: float | None, low: float, high: float) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a program the options of a run, each with its usual value."""
-    add = parser.add_argument
+    _add_hypervisor(parser.add_argument)
+    _add_network(parser.add_argument)
+    _add_run(parser.add_argument)
+
+
+def _add_hypervisor(add: Callable[..., object]) -> None:
     add(
         "--no-hw-offload",
         action="store_true",
@@ -154,6 +159,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Open vSwitch's datapath; default is what {DATAPATH_VARIABLE} says, else"
         " user; auto is kernel where this machine has it, else user",
     )
+
+
+def _add_network(add: Callable[..., object]) -> None:
     add(
         "--bandwidth", type=float, metavar="MBPS", help="limit of each uplink, each way"
     )
@@ -170,6 +178,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=f"flow-table timeout of {protocol.upper()} (usually {FLOW_TABLE_TIMEOUT_S})",
         )
+
+
+def _add_run(add: Callable[..., object]) -> None:
     add(
         "--exact-counters",
         action="store_true",
