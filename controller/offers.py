@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from controller.fields import (
+    ANSWERED,
     BEGUN,
     COMMIT,
     CONNTRACK_LABEL,
@@ -83,6 +84,9 @@ _LAST: dict[Table, tuple[RuleAction, ...]] = {
 CLOSING_COPY = 1
 UNANSWERED_COPY = 2
 
+# What closes was answered, or it was closed by the end that is alone (``tracked``).
+CLOSES = Track(commit=True, sets=(SetField(ANSWERED, 1), SetField(TOLD, Told.CLOSING)))
+
 _CLOSING = 30
 _OFFER = 20
 WATCH_PRIORITY = 10
@@ -132,7 +136,7 @@ def _closing(tcp: Matches) -> Iterator[Rule]:
             Table.SW_TRACK,
             _CLOSING + flag,
             (*tcp, Match(TCP_FLAGS, flag, flag), Match(TOLD, told)),
-            _copy(Table.SW_TRACK, Told.CLOSING),
+            (*READ_CONNTRACK, CopyToController(), CLOSES, Resubmit(Table.SW_POST_CT)),
             owner_id=CLOSING_COPY,
         )
 

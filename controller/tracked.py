@@ -12,7 +12,7 @@
 Userspace Open vSwitch calls a connection established by the second packet of either
 end.  For Linux one that nobody answered is new, and what follows a SYN invalid.  So
 conntrack's ct_label keeps whether there was an answer (``ANSWERED``), and whether a
-connection was picked up in its middle (``PICKED_UP``).
+connection was picked up in its middle (``PICKED_UP``), which may close before it has one.
 Source: nf_conntrack_proto_tcp.c:tcp_conntracks, nf_conntrack_core.c:resolve_normal_ct
 """
 
@@ -45,7 +45,7 @@ from controller.fields import (
     Told,
     ovs_ct_state,
 )
-from controller.offers import READ_CONNTRACK, TRANSLATE, UNANSWERED_COPY
+from controller.offers import CLOSES, READ_CONNTRACK, TRANSLATE, UNANSWERED_COPY
 from controller.rules import (
     CopyToController,
     Match,
@@ -62,13 +62,15 @@ from offload.profile import Profile
 
 _INVALID = 40
 _UNANSWERED = 25  # below what closes, above what is offered
-_REFUSED, _SYN_ACK = 28, 29  # above what is unanswered otherwise
+_FIN_FIRST, _REFUSED, _SYN_ACK = 28, 29, 30  # above what is unanswered otherwise
 _CLOSES, _FIRST_ANSWER = 16, 15  # below what is offered: that was answered
 
 _NEW = ovs_ct_state(CtState.TRK | CtState.NEW)
 _EST = ovs_ct_state(CtState.TRK | CtState.EST)
 _RPL = ovs_ct_state(CtState.RPL)
 _INV = ovs_ct_state(CtState.TRK | CtState.INV)
+# A connection picked up in its middle may close before anybody answers.
+_UNANSWERED_TOLD = (Told.NOTHING, Told.CLOSING)
 
 
 def rules(profile: Profile) -> Iterator[Rule]:
@@ -106,18 +108,13 @@ def _without_connection(profile: Profile) -> tuple[RuleAction, ...]:
 def _remembered(tcp: tuple[Match, ...]) -> Iterator[Rule]:
     """The first answer, if act_ct is not told of it, and a commit in the middle."""
     reply = Match(CONNTRACK_STATE, _EST | _RPL, _EST | _RPL)
-    untold = (Match(TOLD, Told.NOTHING), Match(ANSWERED, 0))
     answer = Track(commit=True, sets=(SetField(ANSWERED, 1),))
     on = (Resubmit(Table.SW_POST_CT),)
-    yield Rule(
-        Table.SW_TRACK,
-        _FIRST_ANSWER,
-        (*tcp, reply, *untold),
-        (*READ_CONNTRACK, answer, *on),
-    )
-    yield Rule(
-        Table.SW_NAT, _FIRST_ANSWER, (*tcp, reply, *untold), (answer, *TRANSLATE)
-    )
+    for told in _UNANSWERED_TOLD:
+        first = (*tcp, reply, Match(TOLD, told), Match(ANSWERED, 0))
+        actions = (*READ_CONNTRACK, answer, *on)
+        yield Rule(Table.SW_TRACK, _FIRST_ANSWER, first, actions)
+        yield Rule(Table.SW_NAT, _FIRST_ANSWER, first, (answer, *TRANSLATE))
     middle = (
         Match(CONNTRACK_STATE, _NEW, _NEW),
         Match(COMMIT, 1),
@@ -139,8 +136,7 @@ def _closes(tcp: tuple[Match, ...]) -> Iterator[Rule]:
     A FIN may be the first answer. Before one, what the first end says keeps its own meaning.
     """
     fin = (*tcp, Match(TCP_FLAGS, TCP_FIN, TCP_FIN), Match(TOLD, Told.NOTHING))
-    closing = (SetField(ANSWERED, 1), SetField(TOLD, Told.CLOSING))
-    remember = (Track(commit=True, sets=closing), Resubmit(Table.SW_POST_CT))
+    remember = (CLOSES, Resubmit(Table.SW_POST_CT))
     reply = (Match(CONNTRACK_STATE, _EST | _RPL, _EST | _RPL),)
     original = (Match(CONNTRACK_STATE, _EST, _EST | _RPL), Match(ANSWERED, 1))
     for state in (reply, original):
@@ -152,15 +148,23 @@ def _unanswered(
     tcp: tuple[Match, ...], invalid: tuple[RuleAction, ...]
 ) -> Iterator[Rule]:
     """What the first end says before it was answered; the invalid is not translated."""
-    new = (*READ_CONNTRACK, SetField(CT_STATE, _NEW), Resubmit(Table.SW_POST_CT))
-    there = (
-        *(*tcp, Match(CONNTRACK_STATE, _EST, _EST | _RPL)),
-        *(Match(TOLD, Told.NOTHING), Match(ANSWERED, 0)),
-    )
+    state = (*READ_CONNTRACK, SetField(CT_STATE, _NEW))
+    new = (*state, Resubmit(Table.SW_POST_CT))
+    silent = (*tcp, Match(CONNTRACK_STATE, _EST, _EST | _RPL), Match(ANSWERED, 0))
+    there = (*silent, Match(TOLD, Told.NOTHING))
     syn = Match(TCP_FLAGS, TCP_SYN, TCP_SYN | TCP_ACK)
     for number, asked in enumerate((syn, Match(PICKED_UP, 1))):
         priority = _UNANSWERED + 1 + number
         yield Rule(Table.SW_TRACK, priority, (*there, asked), new)
+    alone = Track(commit=True, sets=(SetField(TOLD, Told.CLOSING),))
+    yield Rule(
+        Table.SW_TRACK,
+        _FIN_FIRST,
+        (*there, Match(PICKED_UP, 1), Match(TCP_FLAGS, TCP_FIN, TCP_FIN)),
+        (*state, alone, Resubmit(Table.SW_POST_CT)),
+    )
+    closing = (*silent, Match(TOLD, Told.CLOSING), Match(PICKED_UP, 1))
+    yield Rule(Table.SW_TRACK, _UNANSWERED, closing, new)
     here = (*there, Match(PICKED_UP, 0))
     yield Rule(Table.SW_TRACK, _UNANSWERED, here, invalid)
     ack = Match(TCP_FLAGS, TCP_ACK, TCP_ACK)
@@ -174,7 +178,11 @@ def _refused(tcp: tuple[Match, ...]) -> Iterator[Rule]:
     that opened acknowledges nothing, unless the connection was picked up in its middle.
     Source: nf_conntrack_proto_tcp.c:nf_conntrack_tcp_packet (nf_ct_kill_acct)
     """
-    unanswered = (*tcp, Match(TOLD, Told.NOTHING), Match(ANSWERED, 0))
+    for told in _UNANSWERED_TOLD:
+        yield from _refused_when((*tcp, Match(TOLD, told), Match(ANSWERED, 0)))
+
+
+def _refused_when(unanswered: tuple[Match, ...]) -> Iterator[Rule]:
     original = (*unanswered, Match(CONNTRACK_STATE, _EST, _EST | _RPL))
     reply = (*unanswered, Match(CONNTRACK_STATE, _EST | _RPL, _EST | _RPL))
     rst, new = Match(TCP_FLAGS, TCP_RST, TCP_RST), (SetField(CT_STATE, _NEW),)

@@ -217,6 +217,67 @@ def test_a_rst_before_an_answer(
     assert went(outcome.steps[-1]) != ["stack"] or not goes
 
 
+FIN_FIRST = (*MIDDLE, TALK.out("FA", 11, 1))
+
+
+@pytest.mark.parametrize(
+    ("then", "left"),
+    [
+        pytest.param((TALK.out("A", 12, 1), TALK.out("FA", 11, 1)), 1, id="on"),
+        pytest.param(
+            *(
+                (
+                    TALK.back("A", 1, 12),
+                    TALK.out("A", 12, 1),
+                    TALK.back("PA", 1, 12, 9),
+                ),
+                1,
+            ),
+            id="answered",
+        ),
+        pytest.param((TALK.back("FA", 1, 12), TALK.out("A", 12, 2)), 1, id="closed"),
+        pytest.param((TALK.out("R", 12),), 0, id="given up"),
+        pytest.param((TALK.out("RA", 12, 1),), 0, id="given up with an ACK"),
+        pytest.param((TALK.back("R", 1),), 0, id="refused"),
+        pytest.param(
+            *((TALK.back("A", 1, 12), TALK.out("S", 5000), TALK.out("A", 12, 1)), 1),
+            id="used again",
+        ),
+    ],
+)
+def test_a_fin_before_any_answer(
+    compared: Compared, then: tuple[Send, ...], left: int
+) -> None:
+    """Of a connection picked up in its middle: it closes, and is not offloaded any more."""
+    outcome = compared.run(pair("fin first", both(), *FIN_FIRST, *then))
+    assert [offloaded(step) for step in outcome.steps if any(offloaded(step))] == []
+    assert len(outcome.connections) == left
+
+
+ANSWERED = (TALK.back("A", 1, 11), TALK.out("A", 11, 1))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (TALK.out("FA", 11, 1), TALK.out("A", 12, 1), TALK.back("PA", 1, 12, 9)),
+        (TALK.back("FA", 1, 11), TALK.out("A", 11, 2), TALK.out("PA", 11, 2, 9)),
+        (TALK.out("FA", 11, 1), TALK.out("RA", 12, 1)),
+        (TALK.out("FA", 11, 1), TALK.back("R", 1)),
+        (TALK.back("FA", 1, 11), TALK.back("RA", 2, 11)),
+    ],
+)
+def test_a_fin_behind_the_offload_of_one_picked_up(
+    compared: Compared, ends: tuple[Send, ...]
+) -> None:
+    """It was answered: what follows is established, and a RST does not make it forgotten."""
+    steps = (*MIDDLE, *ANSWERED, *ends)
+    outcome = compared.run(pair("picked up", both(), *steps))
+    assert offloaded(outcome.steps[2]) == [True]
+    assert len(outcome.connections) == 1
+    assert all("stack" not in went(step) for step in outcome.steps)
+
+
 def test_25_what_nat_has_no_port_for_is_dropped(compared: Compared) -> None:
     """Two clients, and one port for both."""
     nat = f"ct commit nat src addr {NAT} port 1000"

@@ -83,16 +83,6 @@ def _half_a_handshake(packet: Packet, around: Around) -> bool:
     )
 
 
-def _fin_before_an_answer(packet: Packet, around: Around) -> bool:
-    """Of a connection that was picked up in its middle: any other has no FIN yet."""
-    return bool(packet.flags & FIN) and any(
-        each.protocol == TCP
-        and each.state == "FIN_WAIT"
-        and "SEEN_REPLY" not in each.status
-        for each in around.after
-    )
-
-
 def _reused_under_nat(packet: Packet, around: Around) -> bool:
     return packet.flags & (SYN | RST | FIN) == SYN and any(
         _translated(each) and each.state not in ("SYN_SENT", "SYN_RECV")
@@ -170,12 +160,6 @@ KNOWN = (
         "an answer that is no SYN, while conntrack has not seen the SYN-ACK or its ACK (no filter "
         "tracked it): to Open vSwitch the connection is established",
         _half_a_handshake,
-    ),
-    Known(
-        "FIN before an answer",
-        "of a connection picked up in its middle, of which conntrack has seen one end only: to "
-        "Linux it closes, the testbed forgets that FIN and offers the connection when answered",
-        _fin_before_an_answer,
     ),
     Known(
         "drawn port",

@@ -316,6 +316,7 @@ OFFERED, CLOSING, SEEN = "offered", "closing", "seen"
 BEGUN, REPLIED = "its first commit", "its first reply, remembered only"
 ANSWER, MIDDLE = "an answer, remembered only", "a commit of no SYN, remembered only"
 ENDED = "a FIN of what was not told of, remembered only"
+ALONE = "a FIN that nobody answered"
 EST, RPL, SNAT, DNAT, NEW = 0x22, 0x2A, 0x40, 0x80, 0x21
 TOLD, HALF, TOLD_ALL = (
     told << fields.TOLD.start for told in (Told.OFFERED, Told.HALF, Told.CLOSING)
@@ -341,6 +342,9 @@ ANSW, PICKED = (1 << each.start for each in (fields.ANSWERED, fields.PICKED_UP))
         (6, EST, 0x11, ANSW, 1, ENDED),
         (6, RPL, 0x11, 0, 1, ENDED),
         (6, EST, 0x11, 0, 1, SEEN),
+        (6, EST, 0x11, PICKED, 1, ALONE),
+        (6, EST, 0x10, PICKED | TOLD_ALL, 1, SEEN),
+        (6, RPL, 0x10, PICKED | TOLD_ALL, 1, ANSWER),
         (6, EST, 0x11, TOLD, 1, CLOSING),
         (6, RPL, 0x04, TOLD, 0, CLOSING),
         (6, EST, 0x11, HALF, 1, CLOSING),
@@ -413,8 +417,9 @@ def told_of(
     assert walk.tables == [Table.SW_TRACK, Table.SW_POST_CT]
     assert len(walk.copies) == (what in (OFFERED, CLOSING, BEGUN))
     marks = [each.label for each in table.conntrack.connections.values()]
-    told = {OFFERED: [TOLD], CLOSING: [TOLD_ALL], BEGUN: [HALF], REPLIED: [HALF]}
-    told |= {ANSWER: [ANSW], MIDDLE: [PICKED], ENDED: [ANSW | TOLD_ALL]}
+    closed = [ANSW | TOLD_ALL]
+    told = {OFFERED: [TOLD], CLOSING: closed, BEGUN: [HALF], REPLIED: [HALF]}
+    told |= {ANSWER: [ANSW], MIDDLE: [PICKED], ENDED: closed, ALONE: [TOLD_ALL]}
     assert marks == told.get(what, [])
 
 
