@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,14 +34,29 @@ def counted(number: int, done: str) -> str:
     return f"{HEAD}{number} flow entries have been {done}.\n"
 
 
+POLLS = ("7 ", "73 ", "271 ")  # poll, and ppoll here and there
+STOPPED = "\nState:\tT"
+
+
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A process that stands still meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
+    """A switch that stands still meanwhile, at the end of its loop: it begins with its ports."""
     try:
+        until(lambda: stops_at_its_poll(pid), "the switch stopped where it waits")
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def stops_at_its_poll(pid: int) -> bool:
+    """Stop a process; let it go on if that was anywhere else."""
+    process = Path("/proc", str(pid))
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: STOPPED in (process / "status").read_text(), "it has stopped")
+    if (process / "syscall").read_text().startswith(POLLS):
+        return True
+    os.kill(pid, signal.SIGCONT)
+    return False
 
 
 @pytest.fixture
@@ -251,9 +267,17 @@ def list_behind(net: Testbed, send: Callable[[], object]) -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(net.run_.control_socket))
         with stopped(net["hv1"].ovs.pid):
+            before = unread_bytes(net)
             send()
+            until(lambda: unread_bytes(net) > before, "it is at the switch's socket")
             client.sendall(json.dumps(request).encode() + b"\n")
             status(net, "hv1")  # asked behind it: by now the controller waits
         with client.makefile("rb") as answers:
             listed: str = json.loads(answers.readline())["stdout"]
             return listed
+
+
+def unread_bytes(net: Testbed) -> int:
+    """What waits at hv1's packet sockets, Open vSwitch's.  Source: af_packet.c (packet_seq_show)"""
+    _head, *lines = net["hv1"].must("cat", "/proc/net/packet").splitlines()
+    return sum(int(line.split()[6]) for line in lines)
