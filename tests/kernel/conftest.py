@@ -4,6 +4,7 @@
     compared the real kernel, and the testbed beside it: what differs fails the test
 
 A test of `compared` marked `differs("why")` must differ: the day it agrees, the mark has to go.
+One that draws lots, `differs("why", by_chance=True)`, may agree.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Say what the markers mean."""
     for about in (
         "kernel: asks the real kernel, in a virtual machine (all of tests/kernel)",
-        "differs(why): the testbed is known to do otherwise than the kernel here",
+        "differs(why, by_chance=False): the testbed is known to do otherwise than the kernel here",
     ):
         config.addinivalue_line("markers", about)
 
@@ -101,5 +102,5 @@ def compared(
     known = request.node.get_closest_marker("differs")
     if known is None:
         assert not pair.differences, "\n".join(pair.differences)
-    else:
+    elif not known.kwargs.get("by_chance"):
         assert pair.differences, f"no longer so: {known.args[0]}"
