@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.asked import asked
 from tests.e2e.one_by_one import OneByOne, udp
-from tests.e2e.state import Count, connections, filters, until
+from tests.e2e.state import Count, connections, filters, refused, until
 from tests.e2e.typed import add
 from tests.e2e.vm1_vm2 import est_filter, exchange, talk, tcp
 from tests.e2e.vm1_vm2 import udp as udp_of
@@ -86,9 +86,11 @@ def test_why_not(hv1: OneByOne) -> None:
 
 def test_hardwares_own_passes_them_by(hv1: OneByOne) -> None:
     """A filter that asked for no software has none to go through."""
-    if not hv1.offload:
-        return
     only = "proto ip flower skip_sw ip_proto udp dst_port"
+    if not hv1.offload:
+        words = f"tc filter add dev ens1f0_0 ingress prio 1 {only} 1 {TO_VM2}".split()
+        assert "hw-tc-offload is off" in refused(hv1.hypervisor, *words).stderr
+        return
     hv1.add(
         f"ens1f0_0 prio 1 {only} 1 {TO_VM2}",
         f"{LEAVES} action drop",
